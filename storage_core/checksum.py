@@ -1,0 +1,120 @@
+"""Digests: one table of algorithms, the always-on CRC32C, and its composition from parts.
+
+CRC32C comes from google-crc32c (hardware instructions where the machine has them), the
+others from hashlib. Digests are bytes here and lower-case hexadecimal at the surface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from google_crc32c import extend as _extend
+
+if TYPE_CHECKING:
+    from storage_core.model import Buffer
+
+# One call of the CRC takes an immutable buffer; larger pieces fall out of the CPU's cache.
+PIECE = 256 * 1024
+
+_POLYNOMIAL = 0x82F63B78  # CRC-32C reflected, RFC 3720 appendix B.4
+
+
+def crc32c(data: Buffer, crc: int = 0) -> int:
+    """CRC32C of ``data`` continuing from ``crc``."""
+    if type(data) is bytes and len(data) <= PIECE:
+        return int(_extend(crc, data))
+    view = memoryview(data).cast("B")
+    for start in range(0, len(view), PIECE):
+        crc = int(_extend(crc, bytes(view[start : start + PIECE])))
+    return crc
+
+
+def crc32c_combine(first: int, second: int, second_size: int) -> int:
+    """CRC32C of two byte strings put together, from the CRC of each.
+
+    Args:
+        first: CRC32C of the first string.
+        second: CRC32C of the second string.
+        second_size: Length of the second string in bytes.
+    """
+    # Appending n zero bytes to a string multiplies its CRC register by x^(8n) modulo the
+    # polynomial; powers of x by repeated squaring, most significant bit of n first.
+    return _multiply(first, _x_power(8 * second_size)) ^ second
+
+
+def _multiply(a: int, b: int) -> int:
+    """Product of two reflected polynomials modulo the CRC's."""
+    product = 0
+    bit = 1 << 31
+    while bit:
+        if a & bit:
+            product ^= b
+        bit >>= 1
+        b = (b >> 1) ^ _POLYNOMIAL if b & 1 else b >> 1
+    return product
+
+
+def _x_power(n: int) -> int:
+    result = 1 << 31  # x^0, reflected
+    for digit in f"{n:b}":
+        result = _multiply(result, result)
+        if digit == "1":
+            result = (result >> 1) ^ _POLYNOMIAL if result & 1 else result >> 1
+    return result
+
+
+class Hasher(Protocol):
+    """What hashlib's objects offer, and `Crc32cHasher` too."""
+
+    def update(self, data: Buffer, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class Crc32cHasher:
+    """CRC32C with hashlib's interface; the digest is four bytes, big-endian."""
+
+    __slots__ = ("size", "value")
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.size = 0
+
+    def update(self, data: Buffer, /) -> None:
+        self.value = crc32c(data, self.value)
+
+    def digest(self) -> bytes:
+        return self.value.to_bytes(4, "big")
+
+
+def _hashlib(name: str) -> Callable[[], Hasher]:
+    def make() -> Hasher:
+        import hashlib  # loads OpenSSL, which the always-on checksum does without
+
+        return hashlib.new(name, usedforsecurity=False)
+
+    return make
+
+
+ALGORITHMS: dict[str, tuple[Callable[[], Hasher], int]] = {
+    "crc32c": (Crc32cHasher, 4),
+    "md5": (_hashlib("md5"), 16),
+    "sha1": (_hashlib("sha1"), 20),
+    "sha256": (_hashlib("sha256"), 32),
+}
+"""Name of an algorithm to its constructor and the size of its digest in bytes."""
+
+
+def new(algorithm: str) -> Hasher:
+    """A hasher of one of `ALGORITHMS`; KeyError for any other name."""
+    return ALGORITHMS[algorithm][0]()
+
+
+def digest(algorithm: str, data: Buffer) -> bytes:
+    """Digest of a whole buffer."""
+    if algorithm == "crc32c":
+        return crc32c(data).to_bytes(4, "big")
+    hasher = new(algorithm)
+    hasher.update(data)
+    return hasher.digest()

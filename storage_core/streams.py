@@ -1,0 +1,188 @@
+"""Bytes on their way: `Body` towards a driver, `ObjectStream` from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from storage_core import checksum
+from storage_core.errors import IntegrityError
+from storage_core.model import Buffer, ObjectInfo
+
+
+class FileSlice(NamedTuple):
+    """A stretch of an open regular file, for calls that let the kernel move the bytes."""
+
+    fd: int
+    offset: int
+    length: int
+
+
+class Body(ABC):
+    """Bytes a driver is to store. It hashes and checks them while it is read.
+
+    A driver reads it once, either `data` where that is not None, or by ``async for piece in
+    body``; a piece is valid until the next one is asked for. The end of the iteration
+    raises `IntegrityError` when fewer or more bytes came than `size` said, or a declared
+    digest differs: the driver must publish nothing then. Afterwards `digest` tells the
+    digests and `count` the number of bytes.
+    """
+
+    __slots__ = ("_expected", "_hashers", "count", "data", "size")
+
+    def __init__(
+        self,
+        size: int | None,
+        data: Buffer | None,
+        compute: tuple[str, ...],
+        expected: dict[str, bytes],
+    ) -> None:
+        self.size = size
+        """Length in bytes, None when it is not known in advance."""
+        self.data = data
+        """The whole body, when it is in memory; verified already."""
+        self.count = 0 if data is None else len(data)
+        """Bytes seen so far."""
+        self._expected = expected
+        self._hashers: dict[str, checksum.Hasher] = {name: checksum.new(name) for name in compute}
+        if data is not None:
+            self._observe_all(data)
+
+    def _observe_all(self, data: Buffer) -> None:
+        for hasher in self._hashers.values():
+            hasher.update(data)
+        self._verify()
+
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        return self._observed()
+
+    async def _observed(self) -> AsyncIterator[Buffer]:
+        if self.data is not None:
+            if len(self.data):
+                yield self.data
+            return
+        hashers = tuple(self._hashers.values())
+        self.count = 0
+        async for piece in self._pieces():
+            if size := len(piece):
+                self.count += size
+                if self.size is not None and self.count > self.size:
+                    raise IntegrityError(f"the body was declared as {self.size} bytes and has more")
+                for hasher in hashers:
+                    hasher.update(piece)
+                yield piece
+        self._verify()
+
+    def _verify(self) -> None:
+        if self.size is not None and self.count != self.size:
+            raise IntegrityError(f"the body was declared as {self.size} bytes and has {self.count}")
+        for name, wanted in self._expected.items():
+            found = self._hashers[name].digest()
+            if found != wanted:
+                raise IntegrityError(
+                    f"the body's {name} is {found.hex()}, {wanted.hex()} was declared"
+                )
+
+    def digest(self, algorithm: str) -> str:
+        """Digest of the bytes seen, in hexadecimal; KeyError if it was not asked for."""
+        return self._hashers[algorithm].digest().hex()
+
+    def digests(self) -> dict[str, str]:
+        """All digests that were asked for or declared."""
+        return {name: hasher.digest().hex() for name, hasher in self._hashers.items()}
+
+    @property
+    def file(self) -> FileSlice | None:
+        """The file behind the body, if the kernel may read it directly. Whoever uses it
+        instead of iterating gets no digests."""
+        return None
+
+    @property
+    def rewindable(self) -> bool:
+        """Whether the body can be read again from its start."""
+        return self.data is not None
+
+    async def rewind(self) -> None:
+        """Return to the start, for another try. Only when `rewindable`."""
+        if self.data is None:
+            self._hashers = {name: checksum.new(name) for name in self._hashers}
+            self.count = 0
+
+    @abstractmethod
+    def _pieces(self) -> AsyncIterator[Buffer]:
+        """The bytes in order, in pieces of any size."""
+
+
+class ObjectStream(ABC):
+    """Bytes of an object as a driver delivers them, with its info known beforehand.
+
+    Attributes:
+        start: Offset in the object of the first byte delivered.
+        length: Number of bytes that will be delivered.
+        data: All of them, when they are in memory already; then `read` is not called.
+        checksum: Algorithm and digest the delivered bytes must have, where it is known
+            (for a whole object, as a rule). Core verifies it; a driver need not.
+    """
+
+    __slots__ = ("checksum", "data", "length", "start")
+
+    def __init__(
+        self,
+        start: int,
+        length: int,
+        data: bytes | None = None,
+        checksum: tuple[str, bytes] | None = None,
+    ) -> None:
+        self.start = start
+        self.length = length
+        self.data = data
+        self.checksum = checksum
+
+    @property
+    @abstractmethod
+    def info(self) -> ObjectInfo:
+        """The object these bytes belong to."""
+
+    async def read(self, size: int) -> bytes:
+        """The next 1 to ``size`` bytes; empty at the end, and only there.
+
+        Raises:
+            ObjectChangedError: the object was replaced and the rest is not to be had.
+            UnavailableError: the connection broke; core goes on with a ranged get.
+        """
+        raise NotImplementedError
+
+    @property
+    def file(self) -> FileSlice | None:
+        """The file that holds exactly these bytes, if there is one on this machine; it is
+        open until `close`."""
+        return None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the stream delivers the whole object."""
+        return self.start == 0 and self.length == self.info.size
+
+    async def close(self) -> None:
+        """Release what the stream holds. May be called twice, and before the end."""
+
+
+class BytesStream(ObjectStream):
+    """An `ObjectStream` over bytes in memory."""
+
+    __slots__ = ("_info",)
+
+    def __init__(
+        self,
+        info: ObjectInfo,
+        data: bytes,
+        start: int = 0,
+        checksum: tuple[str, bytes] | None = None,
+    ) -> None:
+        super().__init__(start, len(data), data, checksum)
+        self._info = info
+
+    @property
+    def info(self) -> ObjectInfo:
+        return self._info

@@ -1,0 +1,184 @@
+"""`WriterCore`: an object written bit by bit; nothing is visible before commit.
+
+Up to one part is held in memory. What fits goes out as one put; more becomes a multipart
+session, or waits in a temporary file where the profile has no sessions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from storage_core import checksum
+from storage_core.core.bodies import known_algorithm, parse_digests
+from storage_core.errors import ClosedError, IntegrityError
+from storage_core.model import Attributes, Buffer, Conditions, Part, PutResult
+
+if TYPE_CHECKING:
+    from storage_core.core.bucket import BucketCore
+    from storage_core.core.upload import UploadCore
+    from storage_core.streams import Body
+
+PART = 8 * 1024**2
+"""Smallest part a writer makes, in bytes; more where the profile's minimum is larger."""
+
+
+class WriterCore:
+    """Collects pieces and publishes them as one object."""
+
+    __slots__ = (
+        "_bucket",
+        "_buffer",
+        "_compute",
+        "_conditions",
+        "_declared",
+        "_hashers",
+        "_parts",
+        "_seconds",
+        "_spool",
+        "_upload",
+        "attributes",
+        "done",
+        "key",
+        "size",
+    )
+
+    def __init__(
+        self,
+        bucket: BucketCore,
+        key: str,
+        attributes: Attributes,
+        conditions: Conditions,
+        declared: dict[str, str],
+        compute: tuple[str, ...],
+        seconds: float | None,
+    ) -> None:
+        self._bucket = bucket
+        self._conditions = conditions
+        self._declared = parse_digests(declared)
+        self._compute = compute
+        self._seconds = seconds
+        names = dict.fromkeys((*bucket.digests_to_compute(compute), *declared))
+        for name in names:
+            known_algorithm(name)
+        self._hashers = {name: checksum.new(name) for name in names}
+        self._buffer = bytearray()
+        self._upload: UploadCore | None = None
+        self._parts: list[Part] = []
+        self._spool: BinaryIO | None = None
+        self.done = ""
+        self.key = key
+        self.attributes = attributes
+        self.size = 0
+
+    def _part_size(self) -> int:
+        """Grows with the object, so that ten thousand parts reach the largest one."""
+        capabilities = self._bucket.client.capabilities
+        grown: int = PART * 2 ** (len(self._parts) * 8 // max(1, capabilities.max_parts))
+        return min(max(grown, capabilities.min_part_size), capabilities.max_part_size)
+
+    def _check_open(self) -> None:
+        if self.done:
+            raise ClosedError(f"the writer was {self.done} already")
+
+    async def write(self, data: Buffer) -> int:
+        self._check_open()
+        view = memoryview(data).cast("B")
+        for hasher in self._hashers.values():
+            hasher.update(view)
+        self.size += len(view)
+        self._buffer += view
+        if len(self._buffer) >= self._part_size():
+            await self._flush()
+        return len(view)
+
+    async def _flush(self) -> None:
+        if not self._bucket.client.capabilities.multipart:
+            await self._bucket.client.runtime.blocking(self._to_spool)
+            return
+        if self._upload is None:
+            self._upload = await self._bucket.create_upload(self.key, self.attributes, ())
+        data, self._buffer = self._buffer, bytearray()
+        number = len(self._parts) + 1
+        self._parts.append(await self._upload.put_part(number, data, None, None, self._seconds))
+
+    def _to_spool(self) -> None:
+        if self._spool is None:
+            import tempfile
+
+            self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
+        self._spool.write(self._buffer)
+        self._buffer = bytearray()
+
+    async def take(self, body: Body) -> PutResult:
+        """Write a whole body and commit; abort if it fails."""
+        try:
+            async for piece in body:
+                await self.write(piece)
+        except BaseException:
+            await self.abort()
+            raise
+        return await self.commit()
+
+    async def commit(self) -> PutResult:
+        self._check_open()
+        try:
+            self._verify()
+            result = await self._publish()
+        except BaseException:
+            await self.abort()
+            raise
+        self._end("committed")
+        digests = {name: hasher.digest().hex() for name, hasher in self._hashers.items()}
+        return PutResult(
+            result.key,
+            result.etag,
+            result.size,
+            result.version,
+            {**result.checksums, **digests},
+        )
+
+    def _verify(self) -> None:
+        for name, wanted in self._declared.items():
+            found = self._hashers[name].digest()
+            if found != wanted:
+                raise IntegrityError(
+                    f"the {name} of what was written is {found.hex()}, {wanted.hex()} was declared"
+                ).with_context("commit", self._bucket.name, self.key)
+
+    async def _publish(self) -> PutResult:
+        if self._upload is not None:
+            if self._buffer:
+                await self._flush()
+            digests = {name: hasher.digest().hex() for name, hasher in self._hashers.items()}
+            return await self._upload.complete(
+                self._parts, self.attributes, self._conditions, self._seconds, digests
+            )
+        if self._spool is not None:
+            self._to_spool()
+            self._spool.seek(0)
+        declared = {name: wanted.hex() for name, wanted in self._declared.items()}
+        return await self._bucket.put(
+            self.key,
+            self._buffer if self._spool is None else self._spool,
+            self.size,
+            self.attributes,
+            self._conditions,
+            declared,
+            self._compute,
+            self._seconds,
+        )
+
+    async def abort(self) -> None:
+        self._check_open()
+        upload = self._upload
+        self._end("aborted")
+        if upload is not None:
+            await upload.abort()
+
+    def _end(self, how: str) -> None:
+        self.done = how
+        self._buffer = bytearray()
+        self._upload = None
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None

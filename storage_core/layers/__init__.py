@@ -1,0 +1,1 @@
+"""Layers: drivers over a driver. Each adds one thing and passes the rest on."""

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from storage_core.blocking.storage import Storage, open, open_driver, open_url  # noqa: A004
     from storage_core.blocking.upload import Upload
     from storage_core.blocking.writer import Writer
-    from storage_core.core.client import LinkSettings
     from storage_core.core.copying import KEEP
-    from storage_core.core.retry import RetryPolicy
+    from storage_core.core.settings import LinkSettings, RetryPolicy
     from storage_core.errors import (
         AuthenticationError,
         BucketExistsError,
@@ -86,9 +85,8 @@ _MODULES = {
     "storage_core.blocking.storage": "Storage open open_driver open_url",
     "storage_core.blocking.upload": "Upload",
     "storage_core.blocking.writer": "Writer",
-    "storage_core.core.client": "LinkSettings",
     "storage_core.core.copying": "KEEP",
-    "storage_core.core.retry": "RetryPolicy",
+    "storage_core.core.settings": "LinkSettings RetryPolicy",
     "storage_core.errors": (
         "AuthenticationError BucketExistsError BucketNotEmptyError BucketNotFoundError "
         "ClosedError ConfigError ConflictError DriverNotFoundError IntegrityError "

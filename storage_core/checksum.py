@@ -7,12 +7,11 @@ others from hashlib. Digests are bytes here and lower-case hexadecimal at the su
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeAlias
 
 from google_crc32c import extend as _extend
 
-if TYPE_CHECKING:
-    from storage_core.model import Buffer
+Buffer: TypeAlias = bytes | bytearray | memoryview
 
 # One call of the CRC takes an immutable buffer; larger pieces fall out of the CPU's cache.
 PIECE = 256 * 1024

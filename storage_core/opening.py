@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from storage_core.core.client import Client, LinkSettings, utc_now
-from storage_core.core.retry import RetryPolicy
+from storage_core.core.client import Client, utc_now
+from storage_core.core.settings import LinkSettings, RetryPolicy
 
 if TYPE_CHECKING:
     from storage_core.config import Config, ProfileConfig
@@ -101,18 +101,8 @@ def from_config(profile: ProfileConfig) -> Recipe:
     return Recipe(
         driver,
         profile=profile.name,
-        retry=RetryPolicy(
-            profile.retry.attempts,
-            profile.retry.base,
-            profile.retry.cap,
-            profile.retry.budget,
-            profile.retry.deadline,
-        ),
-        links=LinkSettings(
-            profile.links.base_url,
-            profile.links.keys,
-            gateway=profile.links.route == "gateway",
-        ),
+        retry=profile.retry,
+        links=profile.links,
         capabilities=profile.capabilities,
         bucket=profile.bucket,
     )

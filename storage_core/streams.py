@@ -120,7 +120,8 @@ class ObjectStream(ABC):
     Attributes:
         start: Offset in the object of the first byte delivered.
         length: Number of bytes that will be delivered.
-        data: All of them, when they are in memory already; then `read` is not called.
+        data: All of them, when they are in memory already. Such a stream holds nothing else:
+            neither `read` nor `close` is called.
         checksum: Algorithm and digest the delivered bytes must have, where it is known
             (for a whole object, as a rule). Core verifies it; a driver need not.
     """

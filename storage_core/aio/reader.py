@@ -56,23 +56,25 @@ class AsyncReader:
 
     async def read(self, size: int = -1) -> bytes:
         """As `storage_core.Reader.read`."""
-        return await self._run(self._core.read(size))
+        data = self._core.read_memory(size)
+        return await self._run(self._core.read(size)) if data is None else data
 
     async def readinto(self, buffer: bytearray | memoryview) -> int:
         """As `storage_core.Reader.readinto`."""
         view = memoryview(buffer).cast("B")
-        data = await self._run(self._core.read(len(view)))
+        data = await self.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Chunks of up to 256 KiB."""
-        while chunk := await self._run(self._core.read(CHUNK)):
+        while chunk := await self.read(CHUNK):
             yield chunk
 
     async def close(self) -> None:
         """As `storage_core.Reader.close`."""
-        await self._run(self._core.close())
+        if not self._core.close_memory():
+            await self._run(self._core.close())
 
     async def __aenter__(self) -> AsyncReader:
         return self
@@ -83,7 +85,8 @@ class AsyncReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._run(self._core.close())
+        if not self._core.close_memory():
+            await self._run(self._core.close())
 
     def __repr__(self) -> str:
         return f"<AsyncReader {self.info.key!r} at {self.position} of {self.length}>"

@@ -16,8 +16,7 @@ from storage_core.runtime import AsyncRuntime, for_async_face
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from storage_core.core.client import LinkSettings
-    from storage_core.core.retry import RetryPolicy
+    from storage_core.core.settings import LinkSettings, RetryPolicy
     from storage_core.driver import Driver
 
 

@@ -62,23 +62,25 @@ class Reader:
             IntegrityError: the bytes are not those that were stored.
             ObjectChangedError: the object was replaced and the rest is lost.
         """
-        return self._run(self._core.read(size))
+        data = self._core.read_memory(size)
+        return self._run(self._core.read(size)) if data is None else data
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
         """Fill a buffer as far as one read goes; the number of bytes, 0 at the end."""
         view = memoryview(buffer).cast("B")
-        data = self._run(self._core.read(len(view)))
+        data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def __iter__(self) -> Iterator[bytes]:
         """Chunks of up to 256 KiB."""
-        while chunk := self._run(self._core.read(CHUNK)):
+        while chunk := self.read(CHUNK):
             yield chunk
 
     def close(self) -> None:
         """Let go of the connection or file; may be called twice."""
-        self._run(self._core.close())
+        if not self._core.close_memory():
+            self._run(self._core.close())
 
     def __enter__(self) -> Reader:
         return self
@@ -89,7 +91,8 @@ class Reader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._run(self._core.close())
+        if not self._core.close_memory():
+            self._run(self._core.close())
 
     def __repr__(self) -> str:
         return f"<Reader {self.info.key!r} at {self.position} of {self.length}>"

@@ -65,10 +65,10 @@ class Writer:
         return self.result
 
     def abort(self) -> None:
-        """Drop what was written.
+        """Drop what was written. Again, or after a commit that failed, it does nothing.
 
         Raises:
-            ClosedError: it was committed or aborted before.
+            ClosedError: it was committed before.
         """
         self._runtime.run(self._core.abort())
 

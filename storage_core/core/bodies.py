@@ -184,6 +184,11 @@ def _measure(file: Readable) -> tuple[int | None, int | None, int | None]:
     return start, max(0, end - start), fd
 
 
+def flat(view: memoryview) -> Buffer:
+    """The bytes of a view, whatever its items; copied only where they do not lie together."""
+    return view.cast("B") if view.c_contiguous else view.tobytes()
+
+
 def make_body(
     data: Data,
     runtime: Runtime,
@@ -212,7 +217,7 @@ def make_body(
     for name in names:
         known_algorithm(name)
     if isinstance(data, bytes | bytearray | memoryview):
-        view = data.cast("B") if isinstance(data, memoryview) else data
+        view = flat(data) if isinstance(data, memoryview) else data
         return MemoryBody(len(view) if size is None else size, view, names, declared)
     deadline = deadline or Deadline(None)
     if isinstance(data, str):

@@ -17,10 +17,10 @@ from storage_core.core.sending import send
 from storage_core.core.upload import UploadCore, public_upload_id, split_upload_id
 from storage_core.core.writer import WriterCore
 from storage_core.errors import (
+    BucketNotFoundError,
     InvalidRequestError,
     ObjectNotFoundError,
     OutcomeUnknownError,
-    PreconditionFailedError,
     QuotaExceededError,
     StorageError,
 )
@@ -30,25 +30,27 @@ from storage_core.model import (
     BucketInfo,
     ByteRange,
     Conditions,
+    DeleteResult,
+    ObjectInfo,
+    ObjectSummary,
+    Page,
+    Prefix,
+    PutResult,
+    UploadInfo,
+    VersionSummary,
+)
+from storage_core.requests import (
     CreateUploadRequest,
     DeleteManyRequest,
     DeleteRequest,
-    DeleteResult,
     GetRequest,
     HeadRequest,
     ListRequest,
     ListUploadsRequest,
     ListVersionsRequest,
-    ObjectInfo,
-    ObjectSummary,
-    Page,
-    Prefix,
     PutRequest,
-    PutResult,
     PutTagsRequest,
     TagsRequest,
-    UploadInfo,
-    VersionSummary,
 )
 
 if TYPE_CHECKING:
@@ -275,7 +277,7 @@ class BucketCore:
     ) -> DeleteResult:
         try:
             return await self.delete(key, version, NO_CONDITIONS, seconds)
-        except PreconditionFailedError:
+        except BucketNotFoundError:
             raise
         except StorageError as error:
             return DeleteResult(key, version, error=error)

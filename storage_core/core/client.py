@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from storage_core.core.retry import Budget, Deadline, RetryPolicy, wait_before
+from storage_core.core.retry import Budget, Deadline, wait_before
+from storage_core.core.settings import LinkSettings, RetryPolicy
 from storage_core.errors import (
     ClosedError,
     StorageError,
@@ -44,21 +44,6 @@ Placed = TypeVar("Placed", bound=_Placed)
 def utc_now() -> datetime:
     """The system's clock."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSettings:
-    """Settings of a profile's ``links`` table.
-
-    Attributes:
-        base_url: Where a gateway redeems links, such as ``https://files.example.org``.
-        keys: Key id to secret; the last one signs. Empty: the driver's own, if it has any.
-        gateway: Sign gateway links even where the driver could sign natively.
-    """
-
-    base_url: str | None = None
-    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    gateway: bool = False
 
 
 class Client:

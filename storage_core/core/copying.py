@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Final
 from storage_core import keys
 from storage_core.core import attributes as attribute_rules
 from storage_core.errors import InvalidRequestError, PreconditionFailedError
-from storage_core.model import (
-    EMPTY,
-    NO_CONDITIONS,
-    Attributes,
-    Conditions,
-    CopyRequest,
-    HeadRequest,
-    MoveRequest,
-    ObjectInfo,
-    PutResult,
-    UpdateMetadataRequest,
-)
+from storage_core.model import EMPTY, NO_CONDITIONS, Attributes, Conditions, ObjectInfo, PutResult
+from storage_core.requests import CopyRequest, HeadRequest, MoveRequest, UpdateMetadataRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from storage_core import keys
 from storage_core.core.bodies import parse_digests
 from storage_core.errors import ConfigError, InvalidRequestError
-from storage_core.model import Link, Method, PresignRequest
+from storage_core.model import Link, Method
+from storage_core.requests import PresignRequest
 
 if TYPE_CHECKING:
     from storage_core.core.bucket import BucketCore
@@ -63,7 +64,7 @@ async def presign(
     native = (
         capabilities.presign_part if part_number is not None else method in capabilities.presign
     )
-    if client.links.gateway or not native:
+    if client.links.route == "gateway" or not native:
         return _gateway_link(bucket, request)
     for name, value in (
         ("content_type", content_type),

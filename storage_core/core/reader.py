@@ -17,7 +17,8 @@ from storage_core.errors import (
     PreconditionFailedError,
     StorageError,
 )
-from storage_core.model import NO_CONDITIONS, ByteRange, Conditions, GetRequest, ObjectInfo
+from storage_core.model import NO_CONDITIONS, ByteRange, Conditions, ObjectInfo
+from storage_core.requests import GetRequest
 from storage_core.runtime import Releasable
 
 if TYPE_CHECKING:
@@ -77,21 +78,14 @@ class ReaderCore(Releasable):
         What is read this way is not verified."""
         return self._stream.file if self.position == 0 else None
 
-    async def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, all that is left if negative; empty at the end."""
+    def read_memory(self, size: int) -> bytes | None:
+        """As `read`, where the bytes are in memory already, else None. The faces ask this
+        first: it saves a small object a coroutine, and the async face a worker thread."""
+        data = self._stream.data
+        if data is None:
+            return None
         if self._closed:
             raise ClosedError("the reader is closed")
-        data = self._stream.data
-        if data is not None:
-            return self._from_memory(data, size)
-        if size < 0:
-            pieces = []
-            while piece := await self._next(CHUNK * 4):
-                pieces.append(piece)
-            return b"".join(pieces)
-        return await self._next(size) if size else b""
-
-    def _from_memory(self, data: bytes, size: int) -> bytes:
         if self._want is not None:
             algorithm = self._stream.checksum[0]  # type: ignore[index]
             self._check(checksum.digest(algorithm, data))
@@ -101,6 +95,20 @@ class ReaderCore(Releasable):
         piece = data[self.position :] if size < 0 else data[self.position : self.position + size]
         self.position += len(piece)
         return piece
+
+    async def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes, all that is left if negative; empty at the end."""
+        if self._closed:
+            raise ClosedError("the reader is closed")
+        found = self.read_memory(size)
+        if found is not None:
+            return found
+        if size < 0:
+            pieces = []
+            while piece := await self._next(CHUNK * 4):
+                pieces.append(piece)
+            return b"".join(pieces)
+        return await self._next(size) if size else b""
 
     async def _next(self, size: int) -> bytes:
         self._client.runtime.checkpoint()
@@ -181,6 +189,13 @@ class ReaderCore(Releasable):
 
     def _placed(self, error: StorageError) -> StorageError:
         return error.with_context("get", self._request.bucket, self._request.key)
+
+    def close_memory(self) -> bool:
+        """Close what holds nothing but memory; false if `close` must be awaited."""
+        if self._stream.data is None:
+            return False
+        self._closed = True
+        return True
 
     async def close(self) -> None:
         """Release the stream; may be called twice."""

@@ -5,28 +5,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Settings of a profile's ``retry`` table.
-
-    Attributes:
-        attempts: Tries of one call in all; 1 never repeats.
-        base: Upper bound of the first wait, in seconds; it doubles with each try.
-        cap: Upper bound of any wait, in seconds.
-        budget: Repeats the storage may have in store; each costs one, each success gives
-            back a tenth. An outage therefore costs a bounded number of extra requests.
-        deadline: Seconds one call may take with all its tries, None for no limit. A call's
-            own ``deadline=`` comes first.
-    """
-
-    attempts: int = 5
-    base: float = 0.1
-    cap: float = 20.0
-    budget: float = 100.0
-    deadline: float | None = None
+from storage_core.core.settings import RetryPolicy
 
 
 class Budget:

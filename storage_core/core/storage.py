@@ -8,7 +8,8 @@ from storage_core import keys
 from storage_core.core.bucket import BucketCore
 from storage_core.core.listing import Pages
 from storage_core.errors import BucketExistsError, BucketNotEmptyError, BucketNotFoundError
-from storage_core.model import BucketInfo, ListBucketsRequest, ListVersionsRequest, Page
+from storage_core.model import BucketInfo, Page
+from storage_core.requests import ListBucketsRequest, ListVersionsRequest
 
 if TYPE_CHECKING:
     from storage_core.core.client import Client

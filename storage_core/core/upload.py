@@ -21,17 +21,11 @@ from storage_core.errors import (
     StorageError,
     UploadNotFoundError,
 )
-from storage_core.model import (
-    EMPTY,
-    Attributes,
+from storage_core.model import EMPTY, Attributes, Conditions, Link, Page, Part, PutResult
+from storage_core.requests import (
     CompleteUploadRequest,
-    Conditions,
     CopyPartRequest,
-    Link,
-    Page,
-    Part,
     PutPartRequest,
-    PutResult,
     UploadRequest,
 )
 

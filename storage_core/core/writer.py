@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from storage_core import checksum
-from storage_core.core.bodies import known_algorithm, parse_digests
+from storage_core.core.bodies import flat, known_algorithm, parse_digests
 from storage_core.errors import ClosedError, IntegrityError
 from storage_core.model import Attributes, Buffer, Conditions, Part, PutResult
 
@@ -82,7 +82,7 @@ class WriterCore:
 
     async def write(self, data: Buffer) -> int:
         self._check_open()
-        view = memoryview(data).cast("B")
+        view = flat(memoryview(data))
         for hasher in self._hashers.values():
             hasher.update(view)
         self.size += len(view)
@@ -169,6 +169,8 @@ class WriterCore:
         )
 
     async def abort(self) -> None:
+        if self.done == "aborted":
+            return  # so that `except: writer.abort()` around a failed commit is right
         self._check_open()
         upload = self._upload
         self._end("aborted")

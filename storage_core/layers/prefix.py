@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar
 
 from storage_core.driver import IO, Driver
 from storage_core.errors import StorageError
 from storage_core.model import (
     BucketInfo,
+    CopyProgress,
+    DeleteResult,
+    ObjectInfo,
+    ObjectSummary,
+    Page,
+    Part,
+    Prefix,
+    PutResult,
+    UploadInfo,
+    VersionSummary,
+)
+from storage_core.requests import (
     CompleteUploadRequest,
     CopyPartRequest,
-    CopyProgress,
     CopyRequest,
     CreateUploadRequest,
     DeleteManyRequest,
     DeleteRequest,
-    DeleteResult,
     GetRequest,
     HeadRequest,
     ListBucketsRequest,
@@ -25,20 +37,12 @@ from storage_core.model import (
     ListUploadsRequest,
     ListVersionsRequest,
     MoveRequest,
-    ObjectInfo,
-    ObjectSummary,
-    Page,
-    Part,
-    Prefix,
     PutPartRequest,
     PutRequest,
-    PutResult,
     PutTagsRequest,
     TagsRequest,
     UpdateMetadataRequest,
-    UploadInfo,
     UploadRequest,
-    VersionSummary,
 )
 from storage_core.streams import FileSlice, ObjectStream
 

@@ -1,0 +1,96 @@
+"""Overrides from the environment: ``STORAGE_PROFILES__<NAME>__<FIELD>``.
+
+Names have no case; ``__`` separates the levels, also inside tables such as ``links``. Values
+are text, which the model of the setting reads: ``true``, ``300``, JSON for lists and tables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storage_core.config.profile import Source
+from storage_core.config.tree import Keys, Tree, flatten
+from storage_core.errors import ConfigError
+
+CONFIG = "STORAGE_CONFIG"
+DEFAULT_PROFILE = "STORAGE_DEFAULT_PROFILE"
+PREFIX = "STORAGE_"
+PROFILES = "STORAGE_PROFILES__"
+DELIMITER = "__"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment sets.
+
+    Attributes:
+        default_profile: ``$STORAGE_DEFAULT_PROFILE``, None if unset or empty.
+        profiles: Values by profile and names in lower case.
+    """
+
+    default_profile: str | None
+    profiles: Tree
+
+
+def read_environment() -> Environment:
+    """Read the overrides of this process's environment.
+
+    Raises:
+        ConfigError: a variable names no setting, or a table where a value belongs.
+    """
+    names = {name.lower(): name for name in os.environ}
+    default = os.environ.get(names.get(DEFAULT_PROFILE.lower(), DEFAULT_PROFILE)) or None
+    # STORAGE_PROFILES itself, without a name behind it, is refused below.
+    used = [name for name in names if f"{name}{DELIMITER}".startswith(PROFILES.lower())]
+    # pydantic-settings takes longer to import than everything else here together.
+    return Environment(default, _profiles(names, used) if used else {})
+
+
+def _profiles(names: Mapping[str, str], used: list[str]) -> Tree:
+    for name in used:
+        parts = name.removeprefix(PROFILES.lower()).split(DELIMITER)
+        if len(parts) < 2 or not all(parts):
+            raise ConfigError(
+                f"${names[name]}: names no setting of a profile; write"
+                f" {PROFILES}<NAME>{DELIMITER}<FIELD>"
+            )
+
+    def source(keys: Keys) -> Source:
+        name = PROFILES.lower() + DELIMITER.join(keys)
+        return Source("environment", names.get(name, name.upper()))
+
+    table = _nested()
+    tree = flatten(table, source)
+    if missing := sorted(set(used) - {PROFILES.lower() + DELIMITER.join(keys) for keys in tree}):
+        raise ConfigError(
+            f"${names[missing[0]]}: another variable gives the table it belongs to a plain value,"
+            " or the other way round; unset one"
+        )
+    return tree
+
+
+def _nested() -> dict[str, Any]:
+    """The variables as nested tables of plain text, by pydantic-settings."""
+    from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+    from pydantic_settings import SettingsConfigDict as Options
+
+    class Variables(EnvSettingsSource):
+        def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+            # JSON would turn a secret of digits into a number.
+            return value
+
+    class Overrides(BaseSettings):
+        model_config = Options(env_prefix=PREFIX, env_nested_delimiter=DELIMITER, extra="ignore")
+
+        profiles: dict[str, dict[str, Any]] = {}
+
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: Any, **__: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (Variables(settings_cls),)
+
+    return Overrides().profiles

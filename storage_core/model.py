@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from storage_core.checksum import Buffer as Buffer
+from storage_core.checksum import Buffer as Buffer  # noqa: PLC0414 - a word of the model too
 from storage_core.errors import ConfigError, InvalidRangeError, StorageError
 
 Method: TypeAlias = Literal["GET", "HEAD", "PUT", "DELETE"]
@@ -206,6 +206,28 @@ class ByteRange(NamedTuple):
 
     start: int
     stop: int | None = None
+
+    @classmethod
+    def of(cls, value: tuple[int, int | None]) -> ByteRange:
+        """A range a caller wrote.
+
+        Raises:
+            InvalidRangeError: it is none, or no object could satisfy it: inverted, empty, or
+                a negative start with a stop.
+        """
+        try:
+            start, stop = value
+            valid = isinstance(start, int) and (stop is None or isinstance(stop, int))
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            raise InvalidRangeError(f"range {value!r} is not (start, stop)")
+        if stop is not None and (start < 0 or stop <= start):
+            raise InvalidRangeError(
+                f"range {value!r} selects nothing; use (start, stop) with start < stop,"
+                " (start, None) or (-length, None)"
+            )
+        return cls(start, stop)
 
     def resolve(self, size: int) -> tuple[int, int]:
         """Start and stop within an object of ``size`` bytes, the stop cut to its end.

@@ -95,7 +95,7 @@ class BucketCore:
         request = GetRequest(
             self.name,
             key,
-            None if byte_range is None else check_range(byte_range),
+            None if byte_range is None else ByteRange.of(byte_range),
             version,
             conditions,
         )
@@ -392,26 +392,3 @@ class BucketCore:
             return Page(items, page.next_token)
 
         return Pages(fetch)
-
-
-def check_range(byte_range: Range) -> ByteRange:
-    """Refuse a range that no object could satisfy.
-
-    Raises:
-        InvalidRangeError: inverted or empty, or a negative stop.
-    """
-    from storage_core.errors import InvalidRangeError
-
-    try:
-        start, stop = byte_range
-        valid = isinstance(start, int) and (stop is None or isinstance(stop, int))
-    except (TypeError, ValueError):
-        valid = False
-    if not valid:
-        raise InvalidRangeError(f"range {byte_range!r} is not (start, stop)")
-    if stop is not None and (start < 0 or stop <= start):
-        raise InvalidRangeError(
-            f"range {byte_range!r} selects nothing; use (start, stop) with start < stop,"
-            " (start, None) or (-length, None)"
-        )
-    return ByteRange(start, stop)

@@ -21,7 +21,16 @@ from storage_core.errors import (
     StorageError,
     UploadNotFoundError,
 )
-from storage_core.model import EMPTY, Attributes, Conditions, Link, Page, Part, PutResult
+from storage_core.model import (
+    EMPTY,
+    Attributes,
+    ByteRange,
+    Conditions,
+    Link,
+    Page,
+    Part,
+    PutResult,
+)
 from storage_core.requests import (
     CompleteUploadRequest,
     CopyPartRequest,
@@ -108,8 +117,6 @@ class UploadCore:
         version: str | None,
         byte_range: Range | None,
     ) -> Part:
-        from storage_core.core.bucket import check_range
-
         client = self.client
         client.require(client.capabilities.server_side_copy, "copying parts")
         self._check_number(number)
@@ -122,7 +129,7 @@ class UploadCore:
             source_bucket,
             source_key,
             version,
-            None if byte_range is None else check_range(byte_range),
+            None if byte_range is None else ByteRange.of(byte_range),
         )
         return await client.call("copy_part", client.driver.copy_part, request)
 

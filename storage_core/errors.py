@@ -25,7 +25,7 @@
     │  └─ ObjectChangedError
     ├─ NotModifiedError
     ├─ OutcomeUnknownError
-    ├─ ClosedError
+    ├─ ClosedError (ValueError)
     ├─ AuthenticationError
     ├─ PermissionDeniedError (PermissionError)
     ├─ IntegrityError
@@ -96,7 +96,12 @@ class StorageError(Exception):
         return self
 
     def __str__(self) -> str:
-        target = "/".join(part for part in (self.bucket, self.key) if part is not None)
+        # A key may hold line breaks and terminal codes, which no log or screen is to run.
+        target = "/".join(
+            part if part.isprintable() else repr(part)[1:-1]
+            for part in (self.bucket, self.key)
+            if part is not None
+        )
         where = " ".join(part for part in (self.operation, target) if part)
         facts = [
             f"{name} {value}"
@@ -114,8 +119,24 @@ class StorageError(Exception):
             text = f"{where}: {text}"
         return f"{text} ({', '.join(facts)})" if facts else text
 
+    def __copy__(self) -> StorageError:
+        return _rebuild(type(self), self.message, dict(self.__dict__), self.__cause__)
+
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, dict(self.__dict__), self.__cause__)
+        cause = _picklable(self.__cause__)
+        return _rebuild, (type(self), self.message, dict(self.__dict__), cause)
+
+
+def _picklable(error: BaseException | None) -> BaseException | None:
+    """The error where it survives pickling; other libraries' errors often do not, and must
+    not keep ours from reaching the process that waits for it."""
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - what was just dumped
+    except Exception:  # noqa: BLE001 - whatever their constructors raise
+        return None
+    return error
 
 
 def _rebuild(

@@ -165,6 +165,8 @@ def normalize_metadata(
         InvalidMetadataError: a bad key or value, two keys that differ only by case, or more
             than ``limit`` bytes.
     """
+    if not isinstance(metadata, Mapping):
+        raise InvalidMetadataError(f"metadata is a mapping, not {type(metadata).__name__}")
     normalized: dict[str, str] = {}
     size = 0
     for name, value in metadata.items():
@@ -215,6 +217,8 @@ def check_tags(tags: Mapping[str, str], limit: int = MAX_TAGS) -> None:
             characters, an empty key, or characters other than letters, digits, spaces and
             ``+ - = . _ : /`` (the set S3 and Azure share).
     """
+    if not isinstance(tags, Mapping):
+        raise InvalidMetadataError(f"tags are a mapping, not {type(tags).__name__}")
     if len(tags) > limit:
         raise InvalidMetadataError(f"{len(tags)} tags; the limit is {limit}")
     for name, value in tags.items():

@@ -55,6 +55,7 @@ _METHODS: Final = frozenset(get_args(Method))
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _ISSUER = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*", re.ASCII)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BASE_URL = re.compile(r"https?://[^/?#\s@]+(?:/[^?#\s]*)?", re.IGNORECASE)
 _UNSAFE_NAME = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -212,7 +213,7 @@ def sign_link(base_url: str, keys: LinkKeys, request: PresignRequest, *, issuer:
             parameters[name] = encode(value)
     message = _message(request.bucket, request.key, parameters)
     signature = keys.signature(keys.newest, message)
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
+    query = "&".join(f"{name}={_encode(value)}" for name, value in parameters.items())
     return Link(
         url=f"{base_url.rstrip('/')}{link_path(request.bucket, request.key)}"
         f"?{query}&sc-signature={signature}",
@@ -236,10 +237,10 @@ def link_path(bucket: str, key: str) -> str:
     if key in (".", ".."):
         raise InvalidKeyError(f"key {key!r} can not be part of a URL; HTTP clients remove it")
     segments = key.split("/")
-    out = [ROUTE, quote(bucket, safe=""), "/", quote(segments[0], safe="")]
+    out = [ROUTE, _encode(bucket), "/", _encode(segments[0])]
     for before, segment in pairwise(segments):
         out.append("%2F" if before in _FRAGILE or segment in _FRAGILE else "/")
-        out.append(quote(segment, safe=""))
+        out.append(_encode(segment))
     return "".join(out)
 
 
@@ -308,10 +309,14 @@ def check_digest(algorithm: str, digest: str) -> None:
         raise InvalidRequestError(f"a {algorithm} checksum is {2 * size} hexadecimal digits")
 
 
+def _encode(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
+
+
 def _message(bucket: str, key: str, parameters: Mapping[str, str]) -> bytes:
     """The bytes that are signed; see the top of the module."""
-    query = "&".join(f"{name}={quote(parameters[name], safe='')}" for name in sorted(parameters))
-    lines = ("storage-core-link", quote(bucket, safe=""), quote(key, safe=""), query)
+    query = "&".join(f"{name}={_encode(parameters[name])}" for name in sorted(parameters))
+    lines = ("storage-core-link", _encode(bucket), _encode(key), query)
     return "\n".join(lines).encode("ascii")
 
 
@@ -435,6 +440,8 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def _decode(text: str) -> str:
+    if "%" not in text and text.isascii():
+        return text
     if _BAD_ESCAPE.search(text):
         raise LinkError("malformed", "the URL has a malformed percent-encoding")
     try:

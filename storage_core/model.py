@@ -117,7 +117,8 @@ class Capabilities:
     """Methods the driver signs by itself. Without them core signs gateway links."""
     presign_part: bool = False
     presign_binds: frozenset[str] = frozenset()
-    """Of content_type, content_length, checksum, filename, version: what a native link binds."""
+    """Of content_type, content_length, checksum, filename, version, if_absent: what a native
+    link binds."""
     max_presign_seconds: int = 7 * 24 * 3600
 
     def overridden(self, overrides: Mapping[str, Any]) -> Capabilities:
@@ -157,6 +158,7 @@ class Conditions:
 
     @property
     def if_absent(self) -> bool:
+        """Whether nothing may exist yet."""
         return self.if_none_match == "*"
 
     def names(self) -> Iterator[Condition]:

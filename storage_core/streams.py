@@ -29,7 +29,7 @@ class Body(ABC):
     digests and `count` the number of bytes.
     """
 
-    __slots__ = ("_expected", "_hashers", "count", "data", "size")
+    __slots__ = ("_digests", "_expected", "_hashers", "begun", "count", "data", "failure", "size")
 
     def __init__(
         self,
@@ -44,15 +44,18 @@ class Body(ABC):
         """The whole body, when it is in memory; verified already."""
         self.count = 0 if data is None else len(data)
         """Bytes seen so far."""
+        self.begun = False
+        """Whether anything was asked of the source; what it gave then may be lost."""
+        self.failure: Exception | None = None
+        """What the source raised, or a check of the bytes: no doing of the driver's."""
         self._expected = expected
-        self._hashers: dict[str, checksum.Hasher] = {name: checksum.new(name) for name in compute}
-        if data is not None:
-            self._observe_all(data)
-
-    def _observe_all(self, data: Buffer) -> None:
-        for hasher in self._hashers.values():
-            hasher.update(data)
-        self._verify()
+        self._hashers: dict[str, checksum.Hasher] = {}
+        self._digests: dict[str, bytes] = {}
+        if data is None:
+            self._hashers = {name: checksum.new(name) for name in compute}
+        else:
+            self._digests = {name: checksum.digest(name, data) for name in compute}
+            self._verify()
 
     def __aiter__(self) -> AsyncIterator[Buffer]:
         return self._observed()
@@ -64,39 +67,58 @@ class Body(ABC):
             return
         hashers = tuple(self._hashers.values())
         self.count = 0
-        async for piece in self._pieces():
-            if size := len(piece):
-                self.count += size
-                if self.size is not None and self.count > self.size:
-                    raise IntegrityError(f"the body was declared as {self.size} bytes and has more")
-                for hasher in hashers:
-                    hasher.update(piece)
-                yield piece
-        self._verify()
+        self.begun = True
+        try:
+            async for piece in self._pieces():
+                if size := len(piece):
+                    self._count(size)
+                    for hasher in hashers:
+                        hasher.update(piece)
+                    yield piece
+            self._digests = {name: hasher.digest() for name, hasher in self._hashers.items()}
+            self._verify()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _count(self, size: int) -> None:
+        self.count += size
+        if self.size is not None and self.count > self.size:
+            raise IntegrityError(f"the body was declared as {self.size} bytes and has more")
 
     def _verify(self) -> None:
         if self.size is not None and self.count != self.size:
             raise IntegrityError(f"the body was declared as {self.size} bytes and has {self.count}")
         for name, wanted in self._expected.items():
-            found = self._hashers[name].digest()
+            found = self._digests[name]
             if found != wanted:
                 raise IntegrityError(
                     f"the body's {name} is {found.hex()}, {wanted.hex()} was declared"
                 )
 
     def digest(self, algorithm: str) -> str:
-        """Digest of the bytes seen, in hexadecimal; KeyError if it was not asked for."""
-        return self._hashers[algorithm].digest().hex()
+        """Digest of the whole body in hexadecimal, once it was read; KeyError if it was not
+        asked for."""
+        return self._digests[algorithm].hex()
 
     def digests(self) -> dict[str, str]:
-        """All digests that were asked for or declared."""
-        return {name: hasher.digest().hex() for name, hasher in self._hashers.items()}
+        """All digests that were asked for or declared, once the body was read."""
+        return {name: found.hex() for name, found in self._digests.items()}
+
+    def computes(self, algorithm: str) -> bool:
+        """Whether `digest` will tell this one."""
+        return algorithm in self._digests or algorithm in self._hashers
 
     @property
     def file(self) -> FileSlice | None:
         """The file behind the body, if the kernel may read it directly. Whoever uses it
         instead of iterating gets no digests."""
         return None
+
+    def take_failure(self) -> Exception | None:
+        """`failure`, which is forgotten: it would keep alive all that it passed through."""
+        failure, self.failure = self.failure, None
+        return failure
 
     @property
     def rewindable(self) -> bool:
@@ -108,6 +130,7 @@ class Body(ABC):
         if self.data is None:
             self._hashers = {name: checksum.new(name) for name in self._hashers}
             self.count = 0
+            self.failure = None
 
     @abstractmethod
     def _pieces(self) -> AsyncIterator[Buffer]:

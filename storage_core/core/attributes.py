@@ -26,7 +26,18 @@ def make_attributes(
     expires_at: datetime | None,
 ) -> Attributes:
     """The keyword arguments of the writing methods as one value."""
-    attributes = Attributes(
+    if (
+        content_type is None
+        and content_encoding is None
+        and content_disposition is None
+        and content_language is None
+        and cache_control is None
+        and not metadata
+        and not tags
+        and expires_at is None
+    ):
+        return NO_ATTRIBUTES
+    return Attributes(
         content_type,
         content_encoding,
         content_disposition,
@@ -36,7 +47,6 @@ def make_attributes(
         tags or EMPTY,
         expires_at,
     )
-    return NO_ATTRIBUTES if attributes == NO_ATTRIBUTES else attributes
 
 
 def checked(client: Client, attributes: Attributes) -> Attributes:
@@ -63,10 +73,11 @@ def checked(client: Client, attributes: Attributes) -> Attributes:
         check_aware("expires_at", attributes.expires_at)
         if attributes.expires_at <= client.now():
             raise InvalidRequestError("expires_at is not in the future")
-    if not attributes.metadata:
+    if not attributes.metadata and not attributes.tags:
         return attributes
+    # Copies, as the caller's own mappings may change.
     metadata = keys.normalize_metadata(attributes.metadata, client.capabilities.max_metadata_bytes)
-    return replace(attributes, metadata=metadata)
+    return replace(attributes, metadata=metadata or EMPTY, tags=dict(attributes.tags) or EMPTY)
 
 
 def check_aware(name: str, moment: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from storage_core import checksum
@@ -84,11 +84,15 @@ class FileBody(_SourceBody):
         runtime: Runtime,
         deadline: Deadline,
     ) -> None:
-        start, rest, fd = _measure(file)
+        start, rest = _measure(file)
         super().__init__(rest if size is None else size, compute, expected, runtime, deadline)
         self._file = file
         self._start = start
-        self._slice = None if fd is None or rest is None else FileSlice(fd, start or 0, rest)
+        self._slice: FileSlice | None = None
+        # Not where the bytes are to be checked on their way.
+        if start is not None and self.size == rest and not expected:
+            fd = _descriptor(file)
+            self._slice = None if fd is None else FileSlice(fd, start, rest or 0)
 
     @property
     def file(self) -> FileSlice | None:
@@ -110,11 +114,12 @@ class FileBody(_SourceBody):
             piece = await self._runtime.blocking(read, PIECE)
             if not isinstance(piece, bytes | bytearray | memoryview):
                 raise InvalidRequestError(
-                    f"the file's read() gave {type(piece).__name__}; open it in binary mode"
+                    f"the file's read() gave {type(piece).__name__} instead of bytes; open it in"
+                    " binary and blocking mode"
                 )
             if not piece:
                 return
-            yield piece
+            yield bytes_of(piece)
 
 
 class IteratorBody(_SourceBody):
@@ -140,48 +145,63 @@ class IteratorBody(_SourceBody):
             while True:
                 self._checkpoint()
                 try:
-                    piece = await self._runtime.pull(anext(iterator))
+                    item = await self._runtime.pull(iterator)
                 except StopAsyncIteration:
                     return
-                yield _bytes_like(piece)
+                yield bytes_of(item)
         else:
-            source: Iterator[Buffer] = iter(self._source)
+            source = iter(self._source)
             while True:
                 self._checkpoint()
-                found = await self._runtime.blocking(_next, source)
-                if found is None:
+                found = await self._runtime.blocking(next, source, _END)
+                if found is _END:
                     return
-                yield _bytes_like(found)
+                yield bytes_of(found)
 
 
-def _next(source: Iterator[Buffer]) -> Buffer | None:
-    # StopIteration can not cross a coroutine, hence the None.
-    for piece in source:
+_END = object()
+# StopIteration can not cross a coroutine, hence a mark for the end.
+
+
+def bytes_of(piece: object) -> Buffer:
+    """A piece of a body, or what a writer is given, as flat bytes.
+
+    Raises:
+        InvalidRequestError: it has no bytes.
+    """
+    if isinstance(piece, bytes | bytearray):
         return piece
-    return None
+    try:
+        return flat(memoryview(piece))  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidRequestError(
+            f"{type(piece).__name__} was given where bytes are expected"
+        ) from None
 
 
-def _bytes_like(piece: object) -> Buffer:
-    if not isinstance(piece, bytes | bytearray | memoryview):
-        raise InvalidRequestError(f"the body gave {type(piece).__name__} instead of bytes")
-    return piece
-
-
-def _measure(file: Readable) -> tuple[int | None, int | None, int | None]:
-    """Position, bytes from there to the end, and descriptor, each None if not to be had."""
+def _measure(file: Readable) -> tuple[int | None, int | None]:
+    """Position and bytes from there to the end, both None if they are not to be had."""
     try:
         start: int = file.tell()  # type: ignore[attr-defined]
-        end: int = file.seek(0, io.SEEK_END)  # type: ignore[attr-defined]
+        file.seek(0, io.SEEK_END)  # type: ignore[attr-defined]
+        end: int = file.tell()  # type: ignore[attr-defined]
         file.seek(start)  # type: ignore[attr-defined]
     except (AttributeError, OSError):
-        return None, None, None
-    try:
-        fd: int | None = file.fileno()  # type: ignore[attr-defined]
-        if fd is not None and not stat.S_ISREG(os.fstat(fd).st_mode):
-            fd = None
-    except (AttributeError, OSError):
-        fd = None
-    return start, max(0, end - start), fd
+        return None, None
+    return start, max(0, end - start)
+
+
+_PLAIN = (io.FileIO, io.BufferedReader, io.BufferedRandom)
+
+
+def _descriptor(file: Readable) -> int | None:
+    """Descriptor of a regular file; None for one that gives other bytes than the kernel
+    would, as a decompressing one, whose ``fileno()`` is that of the compressed file."""
+    raw = getattr(file, "raw", file)
+    if type(file) not in _PLAIN or type(raw) is not io.FileIO:
+        return None
+    fd = raw.fileno()
+    return fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
 
 
 def flat(view: memoryview) -> Buffer:
@@ -212,36 +232,54 @@ def make_body(
         InvalidRequestError: not a body, an unknown algorithm or a malformed digest.
         IntegrityError: bytes in memory that do not match.
     """
-    declared = parse_digests(expected) if expected else {}
-    names = tuple(dict.fromkeys((*compute, *declared)))
+    declared: dict[str, bytes] = {}
+    names = compute
+    if expected or len(compute) > 1:
+        declared = parse_digests(expected or {})
+        names = tuple(dict.fromkeys((*compute, *declared)))
     for name in names:
         known_algorithm(name)
-    if isinstance(data, bytes | bytearray | memoryview):
-        view = flat(data) if isinstance(data, memoryview) else data
-        return MemoryBody(len(view) if size is None else size, view, names, declared)
-    deadline = deadline or Deadline(None)
-    if isinstance(data, str):
-        raise InvalidRequestError("the body is a str; encode it to bytes first")
+    if not isinstance(data, bytes | bytearray):
+        exported = _exported(data)
+        if exported is None:
+            return _source_body(data, runtime, size, names, declared, deadline or Deadline(None))
+        data = exported
+    return MemoryBody(len(data) if size is None else size, data, names, declared)
+
+
+def _exported(data: object) -> Buffer | None:
+    """The bytes of a memoryview, array, memory map or another object with a buffer."""
+    try:
+        return flat(memoryview(data))  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _source_body(
+    data: object,
+    runtime: Runtime,
+    size: int | None,
+    names: tuple[str, ...],
+    declared: dict[str, bytes],
+    deadline: Deadline,
+) -> Body:
+    """A body that is read piece by piece."""
+    if isinstance(data, str | io.TextIOBase):
+        remedy = "encode it" if isinstance(data, str) else "open it in binary mode"
+        raise InvalidRequestError(f"the body is text, not bytes; {remedy}")
+    if isinstance(data, AsyncIterable):
+        if not runtime.async_bodies:
+            raise InvalidRequestError(
+                "the blocking face can not read an async iterable; use storage_core.aio"
+            )
+        return IteratorBody(data, size, names, declared, runtime, deadline)
     if isinstance(data, Readable):
         return FileBody(data, size, names, declared, runtime, deadline)
-    exported = _exported(data)
-    if exported is not None:
-        total = len(exported) if size is None else size
-        return MemoryBody(total, exported, names, declared)
-    if isinstance(data, Iterable | AsyncIterable):
-        source: Iterable[Buffer] | AsyncIterable[Buffer] = data  # type: ignore[assignment]
-        return IteratorBody(source, size, names, declared, runtime, deadline)
+    if isinstance(data, Iterable):
+        return IteratorBody(data, size, names, declared, runtime, deadline)
     raise InvalidRequestError(
         f"a body is bytes, a binary file or an iterable of bytes, not {type(data).__name__}"
     )
-
-
-def _exported(data: object) -> memoryview | None:
-    """The bytes of an array or another object with a buffer."""
-    try:
-        return memoryview(data).cast("B")  # type: ignore[arg-type]
-    except TypeError:
-        return None
 
 
 def known_algorithm(name: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from copy import copy as shallow_copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage_core import keys
 from storage_core.core import attributes as attribute_rules
@@ -13,14 +13,15 @@ from storage_core.core import copying
 from storage_core.core.bodies import Data, make_body
 from storage_core.core.listing import Pages
 from storage_core.core.reader import ReaderCore
-from storage_core.core.sending import send
+from storage_core.core.sending import Settle, send
+from storage_core.core.settling import look, new_write_id, settle_write, unknown
 from storage_core.core.upload import UploadCore, public_upload_id, split_upload_id
 from storage_core.core.writer import WriterCore
 from storage_core.errors import (
     BucketNotFoundError,
+    ClosedError,
     InvalidRequestError,
     ObjectNotFoundError,
-    OutcomeUnknownError,
     QuotaExceededError,
     StorageError,
 )
@@ -55,6 +56,8 @@ from storage_core.requests import (
 
 if TYPE_CHECKING:
     from storage_core.core.client import Client
+    from storage_core.core.retry import Deadline
+    from storage_core.streams import Body
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,7 +87,7 @@ class BucketCore:
         version: str | None,
         conditions: Conditions,
         verify: bool,
-        seconds: float | None,
+        seconds: float | Deadline | None,
     ) -> ReaderCore:
         client = self.client
         keys.check_existing_key(key, client.capabilities.max_key_bytes)
@@ -132,51 +135,69 @@ class BucketCore:
         attributes: Attributes,
         conditions: Conditions,
         checksums: Mapping[str, str] | None,
-        compute: Iterable[str],
-        seconds: float | None,
+        compute: Collection[str],
+        seconds: float | Deadline | None,
     ) -> PutResult:
         client = self.client
         capabilities = client.capabilities
         keys.check_key(key, capabilities.max_key_bytes)
         client.require_conditions("put", conditions)
         attributes = attribute_rules.checked(client, attributes)
-        wanted = self.digests_to_compute(compute)
         deadline = client.deadline(seconds)
         body = make_body(
             data,
             client.runtime,
             size=size,
             expected=checksums,
-            compute=wanted,
+            compute=self.digests_to_compute(compute),
             deadline=deadline,
         )
-        if body.size is None and not capabilities.unsized_put:
-            writer = self.writer(key, attributes, conditions, None, compute, seconds)
+        if not self._fits_one_put(body):
+            # The declared digests are the body's to check, and computed as those asked for.
+            names = (*compute, *(checksums or ()))
+            writer = self.writer(key, attributes, conditions, None, names, deadline)
             return await writer.take(body)
-        if body.size is not None and body.size > capabilities.max_object_size:
-            raise QuotaExceededError(
-                f"the body has {body.size} bytes, an object at most {capabilities.max_object_size}"
-            )
-        if body.size is not None and body.size > capabilities.max_put_size:
-            writer = self.writer(key, attributes, conditions, None, compute, seconds)
-            return await writer.take(body)
-        keep = tuple(n for n in (*compute, *(checksums or ())) if n in capabilities.checksums)
-        write_id = self.write_id(conditions)
-        request = PutRequest(self.name, key, body, attributes, conditions, keep, write_id)
-
-        async def settle(error: StorageError) -> PutResult | None:
-            return await self.own_write(key, write_id, error)
-
-        result = await send(
-            client,
-            "put",
-            client.driver.put,
-            request,
-            deadline,
-            None if conditions is NO_CONDITIONS else settle,
+        keep: tuple[str, ...] = ()
+        if compute or checksums:
+            asked = dict.fromkeys((*compute, *(checksums or ())))
+            keep = tuple(name for name in asked if name in capabilities.checksums)
+        request = PutRequest(
+            self.name, key, body, attributes, conditions, keep, self.write_id(conditions)
         )
+        settle: Settle[PutResult] | None = None
+        if conditions is not NO_CONDITIONS:
+            settle = self._settles_put(request, deadline)
+        put = client.driver.put
+        result = await send(client, "put", put, request, deadline, body=body, settle=settle)
         digests = body.digests()
+        if digests.keys() <= result.checksums.keys():
+            return result
         return replace(result, checksums={**result.checksums, **digests})
+
+    def _fits_one_put(self, body: Body) -> bool:
+        """Whether one request takes the body.
+
+        Raises:
+            QuotaExceededError: no number of requests would.
+        """
+        capabilities = self.client.capabilities
+        size = body.size
+        if size is None:
+            return capabilities.unsized_put
+        most = capabilities.max_object_size
+        if not capabilities.multipart:
+            most = min(most, capabilities.max_put_size)
+        if size > most:
+            raise QuotaExceededError(f"the body has {size} bytes, an object here at most {most}")
+        return size <= capabilities.max_put_size
+
+    def _settles_put(self, request: PutRequest, deadline: Deadline | None) -> Settle[PutResult]:
+        async def settle(lost: StorageError, _: StorageError) -> PutResult | None:
+            return await settle_write(
+                self, "put", request.key, request.write_id, request.conditions, lost, deadline
+            )
+
+        return settle
 
     def digests_to_compute(self, asked: Iterable[str]) -> tuple[str, ...]:
         """Algorithms of a write: the profile's own and those the caller asks for."""
@@ -187,33 +208,7 @@ class BucketCore:
         """A new id where it can resolve a lost answer to a conditional write."""
         if conditions is NO_CONDITIONS or not self.client.capabilities.write_ids:
             return None
-        return os.urandom(8).hex()
-
-    async def own_write(
-        self, key: str, write_id: str | None, error: StorageError
-    ) -> PutResult | None:
-        """After a conditional write whose answer was lost: its result if it happened, None
-        if it did not.
-
-        Raises:
-            OutcomeUnknownError: it can not be told.
-        """
-        if write_id is None:
-            raise OutcomeUnknownError(
-                "the answer was lost and this profile can not tell whose write it was;"
-                " look at the object before writing again"
-            ).with_context("put", self.name, key) from error
-        try:
-            info = await self.head(key, None, NO_CONDITIONS, None)
-        except ObjectNotFoundError:
-            return None
-        except StorageError as unseen:
-            raise OutcomeUnknownError(
-                "the answer was lost and the object could not be looked at either"
-            ).with_context("put", self.name, key) from unseen
-        if info.write_id != write_id:
-            return None
-        return PutResult(key, info.etag, info.size, info.version, info.checksums)
+        return new_write_id()
 
     def writer(
         self,
@@ -222,7 +217,7 @@ class BucketCore:
         conditions: Conditions,
         checksums: Mapping[str, str] | None,
         compute: Iterable[str],
-        seconds: float | None,
+        seconds: float | Deadline | None,
     ) -> WriterCore:
         client = self.client
         keys.check_key(key, client.capabilities.max_key_bytes)
@@ -244,43 +239,67 @@ class BucketCore:
         deadline = client.deadline(seconds)
         if conditions is NO_CONDITIONS:
             return await client.call("delete", client.driver.delete, request, deadline)
-        # A conditional delete whose answer is lost may have happened: do not repeat it.
-        return await client.guard("delete", self.name, key, client.driver.delete(request))
+
+        async def settle(lost: StorageError, _: StorageError) -> DeleteResult | None:
+            info = await look(self, "delete", key, version, deadline)
+            if info is not None and info.etag == conditions.if_match:
+                return None
+            raise unknown("delete", self, key, "the object is gone or another one") from lost
+
+        delete = client.driver.delete
+        return await send(client, "delete", delete, request, deadline, settle=settle)
 
     async def delete_many(
         self, items: Iterable[str | tuple[str, str | None]], seconds: float | None
     ) -> list[DeleteResult]:
         client = self.client
-        pairs = [(item, None) if isinstance(item, str) else item for item in items]
-        for key, version in pairs:
-            keys.check_existing_key(key, client.capabilities.max_key_bytes)
-            if version is not None:
-                client.require(client.capabilities.versions, "versions")
-        limit = client.capabilities.delete_many_limit
-        if limit <= 1:
-            return [await self._delete_one(key, version, seconds) for key, version in pairs]
+        pairs = [self._key_and_version(item) for item in _not_a_str(items)]
+        client.deadline(seconds)
+        client.check_open()
         results: list[DeleteResult] = []
-        deadline = client.deadline(seconds)
+        limit = max(1, client.capabilities.delete_many_limit)
         for start in range(0, len(pairs), limit):
-            request = DeleteManyRequest(self.name, pairs[start : start + limit])
-            answer = await client.call_bucket(
-                "delete_many", self.name, client.driver.delete_many, request, deadline
-            )
-            for result in answer:
-                if result.error is not None:
-                    result.error.with_context("delete_many", self.name, result.key)
-                results.append(result)
+            batch = pairs[start : start + limit]
+            try:
+                results += await self._delete_batch(batch, client.deadline(seconds))
+            except (BucketNotFoundError, ClosedError):
+                raise
+            except StorageError as error:
+                # The others' results must not be lost over these.
+                results += [_failed(key, version, error) for key, version in batch]
         return results
 
-    async def _delete_one(
-        self, key: str, version: str | None, seconds: float | None
-    ) -> DeleteResult:
-        try:
-            return await self.delete(key, version, NO_CONDITIONS, seconds)
-        except BucketNotFoundError:
-            raise
-        except StorageError as error:
-            return DeleteResult(key, version, error=error)
+    def _key_and_version(self, item: str | tuple[str, str | None]) -> tuple[str, str | None]:
+        if isinstance(item, str):
+            key, version = item, None
+        else:
+            try:
+                key, version = item
+            except (TypeError, ValueError):
+                raise InvalidRequestError(
+                    f"{item!r} is not a key or a pair (key, version)"
+                ) from None
+        keys.check_existing_key(key, self.client.capabilities.max_key_bytes)
+        if version is not None:
+            self.client.require(self.client.capabilities.versions, "versions")
+        return key, version
+
+    async def _delete_batch(
+        self, batch: list[tuple[str, str | None]], deadline: Deadline | None
+    ) -> Sequence[DeleteResult]:
+        client = self.client
+        if client.capabilities.delete_many_limit <= 1:
+            ((key, version),) = batch
+            one = DeleteRequest(self.name, key, version)
+            return [await client.call("delete_many", client.driver.delete, one, deadline)]
+        request = DeleteManyRequest(self.name, batch)
+        answer = await client.call_bucket(
+            "delete_many", self.name, client.driver.delete_many, request, deadline
+        )
+        for result in answer:
+            if result.error is not None:
+                result.error.with_context("delete_many", self.name, result.key)
+        return answer
 
     copy = copying.copy
     move = copying.move
@@ -291,6 +310,8 @@ class BucketCore:
     async def get_tags(self, key: str, version: str | None) -> dict[str, str]:
         client = self.client
         client.require(client.capabilities.tags, "tags")
+        if version is not None:
+            client.require(client.capabilities.versions, "versions")
         keys.check_existing_key(key, client.capabilities.max_key_bytes)
         request = TagsRequest(self.name, key, version)
         return dict(await client.call("get_tags", client.driver.get_tags, request))
@@ -298,6 +319,8 @@ class BucketCore:
     async def put_tags(self, key: str, tags: Mapping[str, str], version: str | None) -> None:
         client = self.client
         client.require(client.capabilities.tags, "tags")
+        if version is not None:
+            client.require(client.capabilities.versions, "versions")
         keys.check_existing_key(key, client.capabilities.max_key_bytes)
         keys.check_tags(tags, client.capabilities.max_tags)
         request = PutTagsRequest(self.name, key, dict(tags), version)
@@ -308,7 +331,7 @@ class BucketCore:
     def pages(
         self,
         operation: str,
-        method: Callable[[R], Awaitable[Page[T]]],
+        method: Callable[[R], Coroutine[Any, Any, Page[T]]],
         request: Callable[[str | None], R],
     ) -> Pages[T]:
         """A lazy listing of this bucket: ``request`` makes the request behind a token."""
@@ -375,6 +398,7 @@ class BucketCore:
         client = self.client
         client.require(client.capabilities.multipart, "multipart uploads")
         key, driver_id = split_upload_id(upload_id)
+        keys.check_existing_key(key, client.capabilities.max_key_bytes)
         return UploadCore(self, key, driver_id)
 
     def list_uploads(self, prefix: str, page_size: int | None) -> Pages[UploadInfo]:
@@ -392,3 +416,17 @@ class BucketCore:
             return Page(items, page.next_token)
 
         return Pages(fetch)
+
+
+def _not_a_str(items: Iterable[T]) -> Iterable[T]:
+    """Refuse a single key in place of several: it would be taken for its characters."""
+    if isinstance(items, str | bytes):
+        raise InvalidRequestError("delete_many takes an iterable of keys, not one key; use delete")
+    return items
+
+
+def _failed(key: str, version: str | None, error: StorageError) -> DeleteResult:
+    """The result of one key of a batch that failed as a whole."""
+    own = shallow_copy(error)
+    own.key = key
+    return DeleteResult(key, version, error=own)

@@ -32,6 +32,7 @@ async def presign(
 ) -> Link:
     """As `storage_core.Bucket.presign`; with an upload id and part number, for that part."""
     client = bucket.client
+    client.check_open()
     capabilities = client.capabilities
     if method not in METHODS:
         raise InvalidRequestError(f"method {method!r} is not one of {', '.join(METHODS)}")
@@ -72,6 +73,7 @@ async def presign(
         ("checksum", checksum),
         ("filename", filename),
         ("version", version),
+        ("if_absent", if_absent or None),
     ):
         if value is not None:
             client.require(
@@ -103,10 +105,16 @@ def _check_bound(
             raise InvalidRequestError(f"filename {filename!r} is empty or not printable")
     if content_type is not None:
         keys.check_header("content_type", content_type)
-    if content_length is not None and content_length < 0:
-        raise InvalidRequestError(f"content_length {content_length} is negative")
+    if content_length is not None and (not isinstance(content_length, int) or content_length < 0):
+        raise InvalidRequestError(f"content_length {content_length!r} is not a number of bytes")
     if checksum is not None:
-        parse_digests({checksum[0]: checksum[1]})
+        try:
+            algorithm, digest = checksum
+        except (TypeError, ValueError):
+            raise InvalidRequestError(
+                "checksum is not a pair of algorithm and hexadecimal digest"
+            ) from None
+        parse_digests({algorithm: digest})
 
 
 def _gateway_link(bucket: BucketCore, request: PresignRequest) -> Link:

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from storage_core.errors import (
+    InvalidRangeError,
     InvalidRequestError,
     ObjectChangedError,
     ObjectNotFoundError,
@@ -56,7 +57,7 @@ class RangedCore:
             reader = await self._bucket.get(
                 self._key, (self.position, stop), self._version, self._conditions, False, None
             )
-        except (PreconditionFailedError, ObjectNotFoundError) as error:
+        except (PreconditionFailedError, ObjectNotFoundError, InvalidRangeError) as error:
             raise self._changed() from error
         try:
             if reader.info.etag != self.info.etag:

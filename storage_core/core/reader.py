@@ -3,6 +3,7 @@ connection breaks, and never mixed from two objects."""
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from storage_core import checksum
@@ -20,10 +21,11 @@ from storage_core.errors import (
 from storage_core.model import NO_CONDITIONS, ByteRange, Conditions, ObjectInfo
 from storage_core.requests import GetRequest
 from storage_core.runtime import Releasable
+from storage_core.streams import ObjectStream
 
 if TYPE_CHECKING:
     from storage_core.core.client import Client
-    from storage_core.streams import FileSlice, ObjectStream
+    from storage_core.streams import FileSlice
 
 CHUNK = 256 * 1024
 """Bytes in a chunk when a reader is iterated."""
@@ -37,6 +39,7 @@ class ReaderCore(Releasable):
         "_client",
         "_closed",
         "_deadline",
+        "_failure",
         "_hasher",
         "_request",
         "_stream",
@@ -60,6 +63,7 @@ class ReaderCore(Releasable):
         self._deadline = deadline
         self._closed = False
         self._attempts = 0
+        self._failure: StorageError | None = None
         self._hasher: checksum.Hasher | None = None
         self._want: bytes | None = None
         self.start = stream.start
@@ -74,7 +78,7 @@ class ReaderCore(Releasable):
 
     @property
     def file(self) -> FileSlice | None:
-        """The file behind the reader, for kernels to send; it stays open until `release`.
+        """The file behind the reader, for kernels to send; it stays open until `close`.
         What is read this way is not verified."""
         return self._stream.file if self.position == 0 else None
 
@@ -84,8 +88,8 @@ class ReaderCore(Releasable):
         data = self._stream.data
         if data is None:
             return None
-        if self._closed:
-            raise ClosedError("the reader is closed")
+        if self._closed or self._failure is not None:
+            self._refuse()
         if self._want is not None:
             algorithm = self._stream.checksum[0]  # type: ignore[index]
             self._check(checksum.digest(algorithm, data))
@@ -98,8 +102,8 @@ class ReaderCore(Releasable):
 
     async def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes, all that is left if negative; empty at the end."""
-        if self._closed:
-            raise ClosedError("the reader is closed")
+        if self._closed or self._failure is not None:
+            self._refuse()
         found = self.read_memory(size)
         if found is not None:
             return found
@@ -110,10 +114,26 @@ class ReaderCore(Releasable):
             return b"".join(pieces)
         return await self._next(size) if size else b""
 
+    def _refuse(self) -> None:
+        """Refuse to read on: what comes after bytes that were lost or false is of no use."""
+        if self._closed:
+            raise ClosedError("the reader is closed")
+        if self._failure is not None:
+            raise copy(self._failure)  # a copy, so that no traceback leads from here to it
+
+    def interrupted(self) -> None:
+        """A read was cancelled, and with it bytes may be lost."""
+        self._failure = self._placed(
+            ClosedError("a read of this reader was cancelled; get the object again")
+        )
+
     async def _next(self, size: int) -> bytes:
         self._client.runtime.checkpoint()
         if self._deadline is not None and self._deadline.passed():
-            raise self._placed(OperationTimeoutError("the deadline passed during the read"))
+            self._failure = self._placed(
+                OperationTimeoutError("the deadline passed during the read")
+            )
+            self._refuse()
         if self.position >= self.length:
             return b""
         piece = await self._piece(min(size, self.length - self.position))
@@ -130,33 +150,58 @@ class ReaderCore(Releasable):
         """The next bytes of the stream, or of one opened anew where the old one broke off."""
         while True:
             try:
-                piece = await self._stream.read(size)
-                if piece:
-                    return piece
-                failure: Exception = IntegrityError(
-                    f"the body ended after {self.position} of {self.length} bytes"
-                )
-                # A short body is most often a broken connection, so it is taken up again.
-                failure.retryable = True  # type: ignore[attr-defined]
-            except Exception as raised:  # noqa: BLE001 - classified below
-                failure = raised
-            request, client = self._request, self._client
-            self._attempts += 1
+                piece = await self._read_stream(size)
+            except Exception as failure:  # noqa: BLE001 - classified like every driver error
+                await self._after(failure)
+            else:
+                self._attempts = 0
+                return piece
+
+    async def _read_stream(self, size: int) -> bytes:
+        deadline = self._deadline
+        if deadline is None:
+            piece = await self._stream.read(size)
+        else:
+            work = self._stream.read(size)
+            piece = await self._client.runtime.within(deadline.left(), work)
+        if not piece:
+            error = IntegrityError(f"the body ended after {self.position} of {self.length} bytes")
+            # A short body is most often a broken connection, so it is taken up again.
+            error.retryable = True
+            raise error
+        return piece
+
+    async def _after(self, failure: Exception) -> None:
+        """Open the rest of the object anew, or raise what is the matter."""
+        request, client = self._request, self._client
+        self._attempts += 1
+        error: Exception | None = None
+        try:
             error = client.classified(failure, "get", request.bucket, request.key, self._attempts)
-            deadline = self._deadline or Deadline(None)
-            if not await client.may_repeat(error, self._attempts, deadline):
-                raise error from (failure if error is not failure else error.__cause__)
+            limit = self._deadline or Deadline(None)
+            if not await client.may_repeat(error, self._attempts, limit):
+                raise error
             await self._resume()
+        except Exception as final:
+            self._failure = self._placed(ClosedError("an earlier read failed"))
+            if isinstance(final, StorageError):
+                # Without traceback and cause, which lead back here.
+                self._failure = copy(final)
+                self._failure.__cause__ = None
+            raise
+        finally:
+            del failure, error
 
     async def _resume(self) -> None:
         request, client = self._request, self._client
         info, old_checksum = self._stream.info, self._stream.checksum
         await self._stream.close()
+        start, stop = self.start + self.position, self.start + self.length
         conditional = client.capabilities.allows("get", "if_match")
         rest = GetRequest(
             request.bucket,
             request.key,
-            ByteRange(self.start + self.position, self.start + self.length),
+            ByteRange(start, stop),
             request.version or info.version,
             Conditions(if_match=info.etag) if conditional else NO_CONDITIONS,
         )
@@ -164,16 +209,19 @@ class ReaderCore(Releasable):
             stream = await client.call("get", client.driver.get, rest, self._deadline)
         except (PreconditionFailedError, ObjectNotFoundError, InvalidRangeError) as error:
             raise self._changed() from error
-        if stream.info.etag != info.etag:
+        if (stream.info.etag, stream.start, stream.length) != (info.etag, start, stop - start):
             await stream.close()
             raise self._changed()
+        if stream.data is not None:
+            stream = _Unread(stream, stream.data)
         stream.checksum = old_checksum  # that of all bytes, hashed across both streams
         self._stream = stream
 
     def _check(self, found: bytes) -> None:
         want, self._want = self._want, None
         if found != want:
-            raise self._corrupt(self._stream.checksum[0])  # type: ignore[index]
+            self._failure = self._corrupt(self._stream.checksum[0])  # type: ignore[index]
+            self._refuse()
 
     def _changed(self) -> StorageError:
         return self._placed(
@@ -203,7 +251,24 @@ class ReaderCore(Releasable):
             self._closed = True
             await self._stream.close()
 
-    def release(self) -> None:
-        from storage_core.runtime import drive
 
-        drive(self.close())
+class _Unread(ObjectStream):
+    """A stream whose bytes are in memory, for reading on in the middle of an object."""
+
+    __slots__ = ("_inner", "_rest")
+
+    def __init__(self, inner: ObjectStream, data: bytes) -> None:
+        super().__init__(inner.start, inner.length)
+        self._inner = inner
+        self._rest = memoryview(data)
+
+    @property
+    def info(self) -> ObjectInfo:
+        return self._inner.info
+
+    async def read(self, size: int) -> bytes:
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(piece)
+
+    async def close(self) -> None:
+        await self._inner.close()

@@ -15,6 +15,8 @@ class Budget:
     def __init__(self, policy: RetryPolicy) -> None:
         self._most = self._left = policy.budget
         self._lock = threading.Lock()
+        self.used = False
+        """Whether it is less than full; read without the lock, as it is almost always false."""
 
     def take(self) -> bool:
         """Use one repeat; False when none is left."""
@@ -22,13 +24,14 @@ class Budget:
             if self._left < 1:
                 return False
             self._left -= 1
+            self.used = True
             return True
 
     def success(self) -> None:
         """A call went well; some of the budget returns."""
-        if self._left < self._most:  # unlocked on purpose: the common case is a full budget
-            with self._lock:
-                self._left = min(self._most, self._left + 0.1)
+        with self._lock:
+            self._left = min(self._most, self._left + 0.1)
+            self.used = self._left < self._most
 
 
 class Deadline:

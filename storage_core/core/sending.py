@@ -1,20 +1,21 @@
-"""Sending a body: repeated only while it can be read again, and only where that is safe."""
+"""Sending what changes something: repeated only while the body can be read again, and only
+where a repeat can not do harm."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from storage_core.core.retry import Deadline
-from storage_core.errors import StorageError
+from storage_core.errors import ConflictError, NotFoundError, RateLimitedError, StorageError
 
 if TYPE_CHECKING:
     from storage_core.core.client import Client
     from storage_core.streams import Body
 
 
-class _Carrying(Protocol):
-    """A request with a body."""
+class _Placed(Protocol):
+    """What requests about one object have in common."""
 
     @property
     def bucket(self) -> str: ...
@@ -22,23 +23,26 @@ class _Carrying(Protocol):
     @property
     def key(self) -> str: ...
 
-    @property
-    def body(self) -> Body: ...
 
-
-Request = TypeVar("Request", bound=_Carrying)
+Request = TypeVar("Request", bound=_Placed)
 Answer = TypeVar("Answer")
+Settle: TypeAlias = Callable[[StorageError, StorageError], Coroutine[Any, Any, Answer | None]]
+"""Told the failure that lost an answer and the latest one, finds out what became of the
+request: its answer if it was carried out, None if it was not, `OutcomeUnknownError` if that
+can not be told."""
 
 
 async def send(
     client: Client,
     operation: str,
-    method: Callable[[Request], Awaitable[Answer]],
+    method: Callable[[Request], Coroutine[Any, Any, Answer]],
     request: Request,
     deadline: Deadline | None,
-    settle: Callable[[StorageError], Awaitable[Answer | None]] | None = None,
+    *,
+    body: Body | None = None,
+    settle: Settle[Answer] | None = None,
 ) -> Answer:
-    """Send a request with a body.
+    """Send a request that changes something.
 
     Args:
         client: Of the storage.
@@ -46,27 +50,63 @@ async def send(
         method: The driver's method.
         request: What it takes.
         deadline: None without any.
-        settle: For conditional writes. Asked after each passing failure whether the write
-            happened all the same: its answer if so, None if it did not.
+        body: The request's, if it has one.
+        settle: For requests that must not be carried out twice. Asked before each repeat,
+            and when a repeat fails over what an earlier try may have done.
     """
-    if client.closed:
-        raise client.closed_error()
-    body = request.body
+    client.check_open()
     attempt = 0
-    while True:
-        attempt += 1
-        try:
-            if deadline is None:
-                return await method(request)
-            return await client.runtime.within(deadline.left(), method(request))
-        except Exception as failure:  # noqa: BLE001 - classified like every driver error
-            error = client.classified(failure, operation, request.bucket, request.key, attempt)
-            if error.retryable and settle is not None:
-                answer = await settle(error)
+    lost: StorageError | None = None
+    try:
+        while True:
+            attempt += 1
+            try:
+                if deadline is None:
+                    return await method(request)
+                return await client.runtime.within(deadline.left(), method(request))
+            except Exception as failure:  # noqa: BLE001 - classified like every driver error
+                answer, lost = await _after(
+                    client, operation, request, failure, attempt, deadline, body, settle, lost
+                )
+            if answer is not None:
+                return answer
+    finally:
+        del lost  # as in `Client.recover`: no cycle with the frame in its traceback
+
+
+async def _after(
+    client: Client,
+    operation: str,
+    request: Request,
+    failure: Exception,
+    attempt: int,
+    deadline: Deadline | None,
+    body: Body | None,
+    settle: Settle[Answer] | None,
+    lost: StorageError | None,
+) -> tuple[Answer | None, StorageError | None]:
+    """What to do after a failed try: its answer if there is one all the same, raise, or
+    return for another try, with the failure that lost an answer."""
+    error: Exception | None = None
+    try:
+        if body is not None and (error := body.take_failure()) is not None:
+            if isinstance(error, StorageError):
+                error.with_context(operation, request.bucket, request.key)
+            raise error  # the source's own, and nothing was published
+        error = client.classified(failure, operation, request.bucket, request.key, attempt)
+        if settle is not None and isinstance(error, StorageError):
+            if error.retryable and not isinstance(error, RateLimitedError):
+                lost = error
+            if lost is error or (lost and isinstance(error, ConflictError | NotFoundError)):
+                answer = await settle(lost, error)
                 if answer is not None:
-                    return answer
-            again = body.rewindable or body.count == 0
-            limit = deadline or Deadline(client.retry.deadline)
-            if not again or not await client.may_repeat(error, attempt, limit):
-                raise error from failure if error is not failure else error.__cause__
+                    return answer, None
+        again = body is None or body.rewindable or not body.begun
+        limit = deadline or Deadline(client.retry.deadline)
+        if not again or not await client.may_repeat(error, attempt, limit):
+            raise error
+        if body is not None:
             await body.rewind()
+        return None, lost
+    finally:
+        del failure, error, lost

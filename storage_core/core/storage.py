@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from storage_core import keys
 from storage_core.core.bucket import BucketCore
 from storage_core.core.listing import Pages
-from storage_core.errors import BucketExistsError, BucketNotEmptyError, BucketNotFoundError
+from storage_core.errors import (
+    BucketExistsError,
+    BucketNotEmptyError,
+    BucketNotFoundError,
+    OutcomeUnknownError,
+    UploadNotFoundError,
+)
 from storage_core.model import BucketInfo, Page
 from storage_core.requests import ListBucketsRequest, ListVersionsRequest
 
@@ -32,7 +39,13 @@ class StorageCore:
         keys.check_bucket_name(name, client.capabilities.max_bucket_name)
         try:
             await client.call_bucket("create_bucket", name, client.driver.create_bucket, name)
-        except BucketExistsError:
+        except BucketExistsError as error:
+            if not exist_ok and error.attempts > 1:
+                raise OutcomeUnknownError(
+                    "the bucket exists; this call, whose first answer was lost, may have made it",
+                    operation="create_bucket",
+                    bucket=name,
+                ) from error
             if not exist_ok:
                 raise
         return BucketCore(client, name)
@@ -40,14 +53,22 @@ class StorageCore:
     async def delete_bucket(self, name: str, force: bool) -> None:
         client = self.client
         keys.check_existing_bucket_name(name)
-        delete = client.driver.delete_bucket
         try:
-            await client.call_bucket("delete_bucket", name, delete, name)
+            await self._delete_bucket(name)
         except BucketNotEmptyError:
             if not force:
                 raise
             await self._empty(BucketCore(client, name))
-            await client.call_bucket("delete_bucket", name, delete, name)
+            await self._delete_bucket(name)
+
+    async def _delete_bucket(self, name: str) -> None:
+        client = self.client
+        try:
+            await client.call_bucket("delete_bucket", name, client.driver.delete_bucket, name)
+        except BucketNotFoundError as error:
+            if error.attempts == 1:
+                raise
+            # An earlier try, whose answer was lost, has done it.
 
     async def _empty(self, bucket: BucketCore) -> None:
         """Remove all objects, versions and open uploads."""
@@ -67,7 +88,8 @@ class StorageCore:
         if capabilities.multipart:
             async for uploads in bucket.list_uploads("", None):
                 for upload in uploads.items:
-                    await bucket.resume_upload(upload.id).abort()
+                    with suppress(UploadNotFoundError):
+                        await bucket.resume_upload(upload.id).abort()
 
     async def bucket_exists(self, name: str) -> bool:
         try:

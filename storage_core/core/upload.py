@@ -14,6 +14,7 @@ from storage_core.core.bodies import Data, make_body
 from storage_core.core.listing import Pages
 from storage_core.core.presign import presign
 from storage_core.core.sending import send
+from storage_core.core.settling import new_write_id, settle_write, unknown
 from storage_core.errors import (
     InvalidPartError,
     InvalidRequestError,
@@ -41,6 +42,7 @@ from storage_core.requests import (
 if TYPE_CHECKING:
     from storage_core.core.bucket import BucketCore, Range
     from storage_core.core.client import Client
+    from storage_core.core.retry import Deadline
 
 
 def public_upload_id(key: str, driver_id: str) -> str:
@@ -60,7 +62,7 @@ def split_upload_id(upload_id: str) -> tuple[str, str]:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
         key = ""
-    if not (key and dot and driver_id):
+    if not (key and dot and driver_id and driver_id.isascii() and driver_id.isprintable()):
         raise InvalidRequestError(f"{upload_id!r} is not an upload id; pass Upload.id unchanged")
     return key, driver_id
 
@@ -88,7 +90,7 @@ class UploadCore:
         data: Data,
         size: int | None,
         checksums: Mapping[str, str] | None,
-        seconds: float | None,
+        seconds: float | Deadline | None,
     ) -> Part:
         client = self.client
         self._check_number(number)
@@ -107,7 +109,8 @@ class UploadCore:
                 f" {client.capabilities.max_part_size}"
             )
         request = PutPartRequest(self.bucket.name, self.key, self.driver_id, number, body)
-        return await send(client, "put_part", client.driver.put_part, request, deadline)
+        put_part = client.driver.put_part
+        return await send(client, "put_part", put_part, request, deadline, body=body)
 
     async def copy_part(
         self,
@@ -116,9 +119,12 @@ class UploadCore:
         source_key: str,
         version: str | None,
         byte_range: Range | None,
+        seconds: float | Deadline | None = None,
     ) -> Part:
         client = self.client
         client.require(client.capabilities.server_side_copy, "copying parts")
+        if version is not None:
+            client.require(client.capabilities.versions, "versions")
         self._check_number(number)
         keys.check_existing_key(source_key, client.capabilities.max_key_bytes)
         request = CopyPartRequest(
@@ -131,7 +137,8 @@ class UploadCore:
             version,
             None if byte_range is None else ByteRange.of(byte_range),
         )
-        return await client.call("copy_part", client.driver.copy_part, request)
+        deadline = client.deadline(seconds)
+        return await client.call("copy_part", client.driver.copy_part, request, deadline)
 
     def list_parts(self) -> Pages[Part]:
         client = self.client
@@ -151,7 +158,7 @@ class UploadCore:
         parts: Iterable[Part] | None,
         attributes: Attributes | None,
         conditions: Conditions,
-        seconds: float | None,
+        seconds: float | Deadline | None,
         checksums: Mapping[str, str] = EMPTY,
     ) -> PutResult:
         client = self.client
@@ -161,7 +168,6 @@ class UploadCore:
         else:
             listed = list(parts)
         self._check_parts(listed)
-        write_id = self.bucket.write_id(conditions)
         request = CompleteUploadRequest(
             self.bucket.name,
             self.key,
@@ -170,9 +176,10 @@ class UploadCore:
             conditions,
             None if attributes is None else attribute_rules.checked(client, attributes),
             checksums,
-            write_id,
+            # Also without conditions: the session is gone when a lost completion is repeated.
+            new_write_id() if client.capabilities.write_ids else None,
         )
-        return await self._complete(request, seconds)
+        return await self._complete(request, client.deadline(seconds))
 
     def _check_parts(self, parts: list[Part]) -> None:
         if not parts:
@@ -196,26 +203,21 @@ class UploadCore:
         for part in parts:
             self._check_number(part.number)
 
-    async def _complete(self, request: CompleteUploadRequest, seconds: float | None) -> PutResult:
-        client = self.client
-        deadline = client.deadline(seconds)
-        complete = client.driver.complete_upload
-        try:
-            return await client.guard("complete", request.bucket, request.key, complete(request))
-        except StorageError as error:
-            if not error.retryable:
-                raise
-            lost = error
-        try:
-            return await client.recover(
-                "complete", request.bucket, request.key, complete, request, lost, deadline
+    async def _complete(
+        self, request: CompleteUploadRequest, deadline: Deadline | None
+    ) -> PutResult:
+        bucket, key, conditions = self.bucket, self.key, request.conditions
+
+        async def settle(lost: StorageError, error: StorageError) -> PutResult | None:
+            done = await settle_write(
+                bucket, "complete", key, request.write_id, conditions, lost, deadline
             )
-        except UploadNotFoundError:
-            # The first try may have done it: the session is gone then, the object ours.
-            won = await self.bucket.own_write(self.key, request.write_id, lost)
-            if won is None:
-                raise
-            return won
+            if done is None and isinstance(error, UploadNotFoundError):
+                raise unknown("complete", bucket, key, "the session is gone") from lost
+            return done
+
+        complete = self.client.driver.complete_upload
+        return await send(self.client, "complete", complete, request, deadline, settle=settle)
 
     async def presign_part(
         self,
@@ -238,4 +240,16 @@ class UploadCore:
 
     async def abort(self) -> None:
         client = self.client
-        await client.call("abort", client.driver.abort_upload, self._request())
+        try:
+            await client.call("abort", client.driver.abort_upload, self._request())
+        except UploadNotFoundError as error:
+            if error.attempts == 1:
+                raise
+            # An earlier try, whose answer was lost, has done it.
+
+    async def discard(self, failure: BaseException) -> None:
+        """Abort because of another failure, which this must not hide."""
+        try:
+            await self.abort()
+        except StorageError as error:
+            failure.add_note(f"the upload {self.id} could not be aborted either: {error}")

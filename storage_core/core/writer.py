@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from storage_core import checksum
-from storage_core.core.bodies import flat, known_algorithm, parse_digests
-from storage_core.errors import ClosedError, IntegrityError
+from storage_core.core.bodies import bytes_of, known_algorithm, parse_digests
+from storage_core.errors import ClosedError, IntegrityError, QuotaExceededError, StorageError
 from storage_core.model import Attributes, Buffer, Conditions, Part, PutResult
 
 if TYPE_CHECKING:
     from storage_core.core.bucket import BucketCore
+    from storage_core.core.retry import Deadline
     from storage_core.core.upload import UploadCore
     from storage_core.streams import Body
 
@@ -31,6 +32,7 @@ class WriterCore:
         "_compute",
         "_conditions",
         "_declared",
+        "_failed",
         "_hashers",
         "_parts",
         "_seconds",
@@ -50,7 +52,7 @@ class WriterCore:
         conditions: Conditions,
         declared: dict[str, str],
         compute: tuple[str, ...],
-        seconds: float | None,
+        seconds: float | Deadline | None,
     ) -> None:
         self._bucket = bucket
         self._conditions = conditions
@@ -65,6 +67,7 @@ class WriterCore:
         self._upload: UploadCore | None = None
         self._parts: list[Part] = []
         self._spool: BinaryIO | None = None
+        self._failed = False
         self.done = ""
         self.key = key
         self.attributes = attributes
@@ -73,40 +76,66 @@ class WriterCore:
     def _part_size(self) -> int:
         """Grows with the object, so that ten thousand parts reach the largest one."""
         capabilities = self._bucket.client.capabilities
-        grown: int = PART * 2 ** (len(self._parts) * 8 // max(1, capabilities.max_parts))
-        return min(max(grown, capabilities.min_part_size), capabilities.max_part_size)
+        grown: int = PART * 2 ** (len(self._parts) * 10 // max(1, capabilities.max_parts))
+        most = min(capabilities.max_part_size, capabilities.max_put_size)
+        return max(1, min(grown, most), capabilities.min_part_size)
 
     def _check_open(self) -> None:
         if self.done:
             raise ClosedError(f"the writer was {self.done} already")
+        if self._failed:
+            raise ClosedError("an earlier write failed; abort the writer and begin anew")
 
     async def write(self, data: Buffer) -> int:
+        """Take some more bytes; all of them or, with an exception, the writer is lost."""
         self._check_open()
-        view = flat(memoryview(data))
+        view = memoryview(bytes_of(data))
+        self._failed = True  # until it went well: after a gap nothing may be published
         for hasher in self._hashers.values():
             hasher.update(view)
+        taken = 0
+        while taken < len(view):
+            room = max(1, self._part_size() - len(self._buffer))
+            self._buffer += view[taken : taken + room]
+            taken += room
+            if len(self._buffer) >= self._part_size():
+                await self._flush()
         self.size += len(view)
-        self._buffer += view
-        if len(self._buffer) >= self._part_size():
-            await self._flush()
+        self._failed = False
         return len(view)
 
+    def interrupted(self) -> None:
+        """A write was cancelled; how much of it was taken is not known."""
+        self._failed = True
+
     async def _flush(self) -> None:
-        if not self._bucket.client.capabilities.multipart:
-            await self._bucket.client.runtime.blocking(self._to_spool)
+        client = self._bucket.client
+        if not client.capabilities.multipart:
+            await client.runtime.blocking(self._to_spool)
             return
         if self._upload is None:
-            self._upload = await self._bucket.create_upload(self.key, self.attributes, ())
+            client.require_conditions("complete", self._conditions)
+            keep = tuple(self._hashers)
+            self._upload = await self._bucket.create_upload(self.key, self.attributes, keep)
         data, self._buffer = self._buffer, bytearray()
         number = len(self._parts) + 1
         self._parts.append(await self._upload.put_part(number, data, None, None, self._seconds))
 
     def _to_spool(self) -> None:
-        if self._spool is None:
-            import tempfile
+        import tempfile
 
-            self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
-        self._spool.write(self._buffer)
+        try:
+            if self._spool is None:
+                self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
+            self._spool.write(self._buffer)
+        except OSError as error:
+            raise QuotaExceededError(
+                f"no room to collect the object in {tempfile.gettempdir()}: {error.strerror}",
+                operation="write",
+                bucket=self._bucket.name,
+                key=self.key,
+                status=error.errno,
+            ) from error
         self._buffer = bytearray()
 
     async def take(self, body: Body) -> PutResult:
@@ -114,18 +143,22 @@ class WriterCore:
         try:
             async for piece in body:
                 await self.write(piece)
-        except BaseException:
-            await self.abort()
+        except BaseException as failure:
+            body.take_failure()
+            if isinstance(failure, StorageError):
+                failure.with_context("put", self._bucket.name, self.key)
+            await self.discard(failure)
             raise
         return await self.commit()
 
     async def commit(self) -> PutResult:
+        """Publish the object; a failure aborts."""
         self._check_open()
         try:
             self._verify()
             result = await self._publish()
-        except BaseException:
-            await self.abort()
+        except BaseException as failure:
+            await self.discard(failure)
             raise
         self._end("committed")
         digests = {name: hasher.digest().hex() for name, hasher in self._hashers.items()}
@@ -146,6 +179,10 @@ class WriterCore:
                 ).with_context("commit", self._bucket.name, self.key)
 
     async def _publish(self) -> PutResult:
+        client = self._bucket.client
+        most = client.capabilities.max_put_size
+        if self._upload is None and client.capabilities.multipart and len(self._buffer) > most:
+            await self._flush()
         if self._upload is not None:
             if self._buffer:
                 await self._flush()
@@ -154,7 +191,7 @@ class WriterCore:
                 self._parts, self.attributes, self._conditions, self._seconds, digests
             )
         if self._spool is not None:
-            self._to_spool()
+            await client.runtime.blocking(self._to_spool)
             self._spool.seek(0)
         declared = {name: wanted.hex() for name, wanted in self._declared.items()}
         return await self._bucket.put(
@@ -169,13 +206,24 @@ class WriterCore:
         )
 
     async def abort(self) -> None:
+        """Drop what was written."""
+        if (upload := self._abandon()) is not None:
+            await upload.abort()
+
+    async def discard(self, failure: BaseException) -> None:
+        """Abort because of another failure, which this must not hide."""
+        if (upload := self._abandon()) is not None:
+            await upload.discard(failure)
+
+    def _abandon(self) -> UploadCore | None:
+        """End without publishing; the session that is left to abort."""
         if self.done == "aborted":
-            return  # so that `except: writer.abort()` around a failed commit is right
-        self._check_open()
+            return None  # so that `except: writer.abort()` around a failed commit is right
+        if self.done:
+            self._check_open()
         upload = self._upload
         self._end("aborted")
-        if upload is not None:
-            await upload.abort()
+        return upload
 
     def _end(self, how: str) -> None:
         self.done = how

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
-from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar
 
 from storage_core.driver import IO, Driver
@@ -47,6 +45,7 @@ from storage_core.requests import (
 from storage_core.streams import FileSlice, ObjectStream
 
 R = TypeVar("R", bound=NamedTuple)
+T = TypeVar("T")
 Keyed = TypeVar(
     "Keyed",
     ObjectInfo,
@@ -107,7 +106,13 @@ class PrefixLayer(Driver):
         return self.inner.classify(error)
 
     def link_keys(self) -> Mapping[str, bytes] | None:
-        return self.inner.link_keys()
+        """The inner keys, changed by the prefixes: a link names an object by its outer name,
+        which without the layer, or with another one, is a different object."""
+        keys = self.inner.link_keys()
+        if keys is None:
+            return None
+        names = repr(("prefix layer", self.bucket_prefix, self.prefix)).encode()
+        return {key_id: _derived(secret, names) for key_id, secret in keys.items()}
 
     # --- names ------------------------------------------------------------------------
 
@@ -132,101 +137,10 @@ class PrefixLayer(Driver):
     def _bucket(self, info: BucketInfo) -> BucketInfo:
         return replace(info, name=info.name[len(self.bucket_prefix) :])
 
-    # --- buckets ----------------------------------------------------------------------
-
-    async def create_bucket(self, name: str) -> BucketInfo:
-        return self._bucket(await self.inner.create_bucket(self.bucket_prefix + name))
-
-    async def delete_bucket(self, name: str) -> None:
-        await self.inner.delete_bucket(self.bucket_prefix + name)
-
-    async def head_bucket(self, name: str) -> BucketInfo:
-        return self._bucket(await self.inner.head_bucket(self.bucket_prefix + name))
-
-    async def list_buckets_page(self, request: ListBucketsRequest) -> Page[BucketInfo]:
-        inner = request._replace(prefix=self.bucket_prefix + request.prefix)
-        page = await self.inner.list_buckets_page(inner)
-        return Page([self._bucket(info) for info in page.items], page.next_token)
-
-    # --- objects ----------------------------------------------------------------------
-
-    async def put(self, request: PutRequest) -> PutResult:
-        return self._out(await self.inner.put(self._in(request)))
-
-    async def get(self, request: GetRequest) -> ObjectStream:
-        stream = await self.inner.get(self._in(request))
-        return _RenamedStream(stream, request.key)
-
-    async def head(self, request: HeadRequest) -> ObjectInfo:
-        return self._out(await self.inner.head(self._in(request)))
-
-    async def delete(self, request: DeleteRequest) -> DeleteResult:
-        return self._out(await self.inner.delete(self._in(request)))
-
-    async def delete_many(self, request: DeleteManyRequest) -> Sequence[DeleteResult]:
-        inner = DeleteManyRequest(
-            self.bucket_prefix + request.bucket,
-            [(self.prefix + key, version) for key, version in request.items],
-        )
-        return [self._out(result) for result in await self.inner.delete_many(inner)]
-
-    async def list_page(self, request: ListRequest) -> Page[ObjectSummary | Prefix]:
-        return self._page(await self.inner.list_page(self._in(request)))
-
-    async def copy(self, request: CopyRequest) -> CopyProgress:
-        progress = await self.inner.copy(self._in(request))
-        if progress.result is None:
-            return progress
-        return CopyProgress(self._out(progress.result))
-
-    async def move(self, request: MoveRequest) -> PutResult:
-        return self._out(await self.inner.move(self._in(request)))
-
-    async def update_metadata(self, request: UpdateMetadataRequest) -> PutResult:
-        return self._out(await self.inner.update_metadata(self._in(request)))
-
-    # --- multipart sessions -----------------------------------------------------------
-
-    async def create_upload(self, request: CreateUploadRequest) -> UploadInfo:
-        return self._out(await self.inner.create_upload(self._in(request)))
-
-    async def put_part(self, request: PutPartRequest) -> Part:
-        return await self.inner.put_part(self._in(request))
-
-    async def copy_part(self, request: CopyPartRequest) -> Part:
-        return await self.inner.copy_part(self._in(request))
-
-    async def list_parts_page(self, request: UploadRequest) -> Page[Part]:
-        return await self.inner.list_parts_page(self._in(request))
-
-    async def complete_upload(self, request: CompleteUploadRequest) -> PutResult:
-        return self._out(await self.inner.complete_upload(self._in(request)))
-
-    async def abort_upload(self, request: UploadRequest) -> None:
-        await self.inner.abort_upload(self._in(request))
-
-    async def list_uploads_page(self, request: ListUploadsRequest) -> Page[UploadInfo]:
-        return self._page(await self.inner.list_uploads_page(self._in(request)))
-
-    # --- versions and tags ------------------------------------------------------------
-
-    async def list_versions_page(self, request: ListVersionsRequest) -> Page[VersionSummary]:
-        return self._page(await self.inner.list_versions_page(self._in(request)))
-
-    async def get_tags(self, request: TagsRequest) -> Mapping[str, str]:
-        return await self.inner.get_tags(self._in(request))
-
-    async def put_tags(self, request: PutTagsRequest) -> None:
-        await self.inner.put_tags(self._in(request))
-
-
-def _outward(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The method with outer names in the errors that a driver placed itself."""
-
-    @wraps(method)
-    async def call(self: PrefixLayer, request: Any) -> Any:
+    async def _ask(self, work: Coroutine[Any, Any, T]) -> T:
+        """The inner driver's answer; errors tell the outer names."""
         try:
-            return await method(self, request)
+            return await work
         except StorageError as error:
             if error.bucket is not None:
                 error.bucket = error.bucket.removeprefix(self.bucket_prefix)
@@ -234,12 +148,92 @@ def _outward(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
                 error.key = error.key.removeprefix(self.prefix)
             raise
 
-    return call
+    # --- buckets ----------------------------------------------------------------------
 
+    async def create_bucket(self, name: str) -> BucketInfo:
+        return self._bucket(await self._ask(self.inner.create_bucket(self.bucket_prefix + name)))
 
-for _name, _member in tuple(vars(PrefixLayer).items()):
-    if iscoroutinefunction(_member) and _name not in {"open", "close"}:
-        setattr(PrefixLayer, _name, _outward(_member))
+    async def delete_bucket(self, name: str) -> None:
+        await self._ask(self.inner.delete_bucket(self.bucket_prefix + name))
+
+    async def head_bucket(self, name: str) -> BucketInfo:
+        return self._bucket(await self._ask(self.inner.head_bucket(self.bucket_prefix + name)))
+
+    async def list_buckets_page(self, request: ListBucketsRequest) -> Page[BucketInfo]:
+        inner = request._replace(prefix=self.bucket_prefix + request.prefix)
+        page = await self._ask(self.inner.list_buckets_page(inner))
+        return Page([self._bucket(info) for info in page.items], page.next_token)
+
+    # --- objects ----------------------------------------------------------------------
+
+    async def put(self, request: PutRequest) -> PutResult:
+        return self._out(await self._ask(self.inner.put(self._in(request))))
+
+    async def get(self, request: GetRequest) -> ObjectStream:
+        stream = await self._ask(self.inner.get(self._in(request)))
+        return _RenamedStream(stream, request.key)
+
+    async def head(self, request: HeadRequest) -> ObjectInfo:
+        return self._out(await self._ask(self.inner.head(self._in(request))))
+
+    async def delete(self, request: DeleteRequest) -> DeleteResult:
+        return self._out(await self._ask(self.inner.delete(self._in(request))))
+
+    async def delete_many(self, request: DeleteManyRequest) -> Sequence[DeleteResult]:
+        inner = DeleteManyRequest(
+            self.bucket_prefix + request.bucket,
+            [(self.prefix + key, version) for key, version in request.items],
+        )
+        return [self._out(result) for result in await self._ask(self.inner.delete_many(inner))]
+
+    async def list_page(self, request: ListRequest) -> Page[ObjectSummary | Prefix]:
+        return self._page(await self._ask(self.inner.list_page(self._in(request))))
+
+    async def copy(self, request: CopyRequest) -> CopyProgress:
+        progress = await self._ask(self.inner.copy(self._in(request)))
+        if progress.result is None:
+            return progress
+        return CopyProgress(self._out(progress.result))
+
+    async def move(self, request: MoveRequest) -> PutResult:
+        return self._out(await self._ask(self.inner.move(self._in(request))))
+
+    async def update_metadata(self, request: UpdateMetadataRequest) -> PutResult:
+        return self._out(await self._ask(self.inner.update_metadata(self._in(request))))
+
+    # --- multipart sessions -----------------------------------------------------------
+
+    async def create_upload(self, request: CreateUploadRequest) -> UploadInfo:
+        return self._out(await self._ask(self.inner.create_upload(self._in(request))))
+
+    async def put_part(self, request: PutPartRequest) -> Part:
+        return await self._ask(self.inner.put_part(self._in(request)))
+
+    async def copy_part(self, request: CopyPartRequest) -> Part:
+        return await self._ask(self.inner.copy_part(self._in(request)))
+
+    async def list_parts_page(self, request: UploadRequest) -> Page[Part]:
+        return await self._ask(self.inner.list_parts_page(self._in(request)))
+
+    async def complete_upload(self, request: CompleteUploadRequest) -> PutResult:
+        return self._out(await self._ask(self.inner.complete_upload(self._in(request))))
+
+    async def abort_upload(self, request: UploadRequest) -> None:
+        await self._ask(self.inner.abort_upload(self._in(request)))
+
+    async def list_uploads_page(self, request: ListUploadsRequest) -> Page[UploadInfo]:
+        return self._page(await self._ask(self.inner.list_uploads_page(self._in(request))))
+
+    # --- versions and tags ------------------------------------------------------------
+
+    async def list_versions_page(self, request: ListVersionsRequest) -> Page[VersionSummary]:
+        return self._page(await self._ask(self.inner.list_versions_page(self._in(request))))
+
+    async def get_tags(self, request: TagsRequest) -> Mapping[str, str]:
+        return await self._ask(self.inner.get_tags(self._in(request)))
+
+    async def put_tags(self, request: PutTagsRequest) -> None:
+        await self._ask(self.inner.put_tags(self._in(request)))
 
 
 class _RenamedStream(ObjectStream):
@@ -265,3 +259,9 @@ class _RenamedStream(ObjectStream):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    import hmac
+
+    return hmac.digest(secret, purpose, "sha256")

@@ -1,0 +1,166 @@
+"""Pages of a listing. A token is the sort key to go on from, so it holds in any process."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+
+from storage_core.errors import InvalidRequestError
+from storage_core.model import BucketInfo, ObjectSummary, Page, Prefix, VersionSummary
+from storage_core.requests import ListBucketsRequest, ListRequest, ListVersionsRequest
+from storage_local.bucket import Bucket
+from storage_local.handles import Leaf
+from storage_local.layout import Root
+from storage_local.names import after, file_name, key_of, prefix_range, sort_key
+from storage_local.record import Record, live_summary, read_raw, read_record
+from storage_local.tree import Tree, TreeGoneError
+
+LEAVES_PER_PAGE = 64
+"""Leaves one page looks through at most; past that it comes back short."""
+
+
+def list_page(bucket: Bucket, request: ListRequest) -> Page[ObjectSummary | Prefix]:
+    """One page of objects and prefixes; see `Driver.list_page`."""
+    prefix, delimiter, limit = request.prefix, request.delimiter, request.limit
+    low, stop = prefix_range(prefix)
+    if request.token is not None:
+        position = max(low, check_token(request.token))
+    elif request.start_after:
+        position = max(low, after(sort_key(request.start_after)))
+        if delimiter and request.start_after.startswith(prefix):
+            position = _past_group(position, request.start_after, prefix, delimiter)
+    else:
+        position = low
+    items: list[ObjectSummary | Prefix] = []
+    tree = bucket.objects
+    for _ in range(LEAVES_PER_PAGE):
+        if position >= stop:
+            return Page(items)
+        sorts, leaf, high = tree.scan(position)
+        index, count = 0, bisect_left(sorts, stop)
+        while index < count:
+            if len(items) >= limit:
+                return Page(items, sorts[index])
+            sort = sorts[index]
+            index += 1
+            raw = None if leaf is None else read_raw(file_name(sort), leaf.fd)
+            if raw is None and (raw := tree.read(sort)) is None:  # moved or deleted
+                continue
+            key = key_of(sort)
+            summary = live_summary(raw, key)
+            if summary is None:
+                continue
+            if delimiter and (found := key.find(delimiter, len(prefix))) >= 0:
+                group = key[: found + len(delimiter)]
+                items.append(Prefix(group))
+                position = prefix_range(group)[1]
+                if high is not None and position > high:
+                    break  # the group goes on in the next leaf
+                index = bisect_left(sorts, position, index)
+            else:
+                items.append(summary)
+        else:
+            if high is None or high >= stop:
+                return Page(items)
+            position = high
+            continue
+        if len(items) >= limit:
+            return Page(items, position)
+    return Page(items, position)
+
+
+def _past_group(position: str, start_after: str, prefix: str, delimiter: str) -> str:
+    """Where to go on when ``start_after`` lies in a group: past all of it, since the group
+    stands in the listing under its own, lesser name."""
+    found = start_after.find(delimiter, len(prefix))
+    if found < 0:
+        return position
+    return prefix_range(start_after[: found + len(delimiter)])[1]
+
+
+def check_token(token: str) -> str:
+    """A token of ours, as the sort key to go on from.
+
+    Raises:
+        InvalidRequestError: it is none.
+    """
+    if not token.isascii():
+        raise InvalidRequestError("the page token was not made by this backend")
+    return token
+
+
+def record_reader(tree: Tree, leaf: Leaf | None) -> Callable[[str], Record | None]:
+    """A function that reads the header of a record by its sort key: in the leaf where the
+    scan saw it, else wherever it has moved."""
+
+    def read(sort: str) -> Record | None:
+        if leaf is not None:
+            record = read_record(file_name(sort), leaf.fd)
+            if record is not None:
+                return record
+        raw = tree.read(sort)
+        return None if raw is None else Record(raw)
+
+    return read
+
+
+def iterate(tree: Tree, start: str, stop: str) -> Iterator[tuple[str, Leaf | None]]:
+    """All sort keys of a range, with the leaf where each was seen."""
+    while start < stop:
+        sorts, leaf, high = tree.scan(start)
+        for sort in sorts[: bisect_left(sorts, stop)]:
+            yield sort, leaf
+        if high is None:
+            return
+        start = high
+
+
+def list_versions_page(bucket: Bucket, request: ListVersionsRequest) -> Page[VersionSummary]:
+    """One page of versions; see `Driver.list_versions_page`.
+
+    Current records are read before the noncurrent ones of the same stretch are looked up: a
+    version that is replaced meanwhile is then seen in one place or the other, or in both,
+    and listed once.
+    """
+    limit = request.limit
+    low, stop = prefix_range(request.prefix)
+    if request.token is not None:
+        low = max(low, check_token(request.token))
+    found: dict[str, VersionSummary] = {}
+    for sort, leaf in iterate(bucket.objects, low, stop):
+        if len(found) == limit:
+            stop = sort  # the next page goes on with this key
+            break
+        record = record_reader(bucket.objects, leaf)(sort)
+        if record is not None:
+            found[sort] = record.version_summary(key_of(sort), latest=True)
+    current = {(one.key, one.version) for one in found.values()}
+    taken = 0
+    for sort, leaf in iterate(bucket.versions, low, stop):
+        record = record_reader(bucket.versions, leaf)(sort)
+        if record is None or (key_of(sort), record.version) in current:
+            continue
+        found[sort] = record.version_summary(key_of(sort), latest=False)
+        taken += 1
+        if taken > limit:
+            break
+    ordered = sorted(found)
+    items = [found[sort] for sort in ordered[:limit]]
+    if len(ordered) > limit:
+        return Page(items, ordered[limit])
+    return Page(items, None if stop == prefix_range(request.prefix)[1] else stop)
+
+
+def list_buckets_page(root: Root, request: ListBucketsRequest) -> Page[BucketInfo]:
+    """One page of buckets; see `Driver.list_buckets_page`."""
+    names = [name for name in root.bucket_names() if name.startswith(request.prefix)]
+    if request.token is not None:
+        names = names[bisect_left(names, check_token(request.token)) :]
+    items = []
+    for name in names[: request.limit]:
+        try:
+            items.append(root.run(name, Bucket.info))
+        except (TreeGoneError, FileNotFoundError):  # deleted meanwhile
+            continue
+    rest = names[request.limit :]
+    return Page(items, rest[0] if rest else None)

@@ -1,0 +1,431 @@
+"""The record: everything kept about one object, and its bytes while they are few.
+
+    offset  size
+    0       4     magic "SLR1"
+    4       2     flags
+    6       2     zero
+    8       4     size of the header, where inline bytes begin
+    12      12    id of the write; names the data file
+    24      4     CRC32C of the object's bytes
+    28      8     size of the object in bytes
+    36      8     modified, ns since 1970
+    44      8     order, ns: ascends over the versions of a key
+    52      8     expires, ns since 1970; 0 never
+    60      4     size of the details
+    64      …     details: JSON object, absent when empty
+    …       4     CRC32C of the header up to here
+    …       …     the object's bytes, when they are inline
+
+Integers are little-endian. Details are the content headers, ``metadata``, ``tags``,
+``checksums`` other than CRC32C, ``write_id``, ``etag`` unless it derives from the id, and
+``keys`` when the record's name may be shortened: the key it belongs to is the one of them
+that the name's hash confirms (a move adds the new key before it renames the record).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google_crc32c import value as _crc
+
+from storage_core.errors import IntegrityError
+from storage_core.model import (
+    EMPTY,
+    Attributes,
+    ObjectInfo,
+    ObjectSummary,
+    PutResult,
+    VersionSummary,
+)
+from storage_local.names import MAX_NAME, file_name, sort_key
+from storage_local.syscalls import READ
+
+MAGIC = b"SLR1"
+INLINE, MARKER, HAS_ETAG = 1, 2, 4
+ID_SIZE = 12
+
+_FIXED = struct.Struct("<4sHHI12sIQQQQI")
+_unpack = _FIXED.unpack_from
+_pack = _FIXED.pack
+FIXED_SIZE = _FIXED.size
+HEAD_SIZE = 1024
+"""Bytes to read when only the header is wanted; nearly always enough."""
+
+_MAX_ORDER = 2**64 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_from_timestamp = datetime.fromtimestamp
+
+
+def to_datetime(ns: int) -> datetime:
+    """Aware UTC time of nanoseconds since 1970, cut to microseconds."""
+    # Exact until the year 2255, when microseconds outgrow the 53 bits of a float.
+    return _from_timestamp(ns // 1000 / 1e6, UTC)
+
+
+def to_ns(moment: datetime) -> int:
+    """Nanoseconds since 1970 of an aware time, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def new_id() -> bytes:
+    """Id of a new write."""
+    return os.urandom(ID_SIZE)
+
+
+def _unpack_checked(raw: bytes) -> tuple[Any, ...]:
+    """The fixed fields of a record.
+
+    Raises:
+        IntegrityError: the header is damaged.
+    """
+    try:
+        fields = _unpack(raw)
+    except struct.error:
+        raise IntegrityError("the record of the object is cut off; run fsck") from None
+    end = FIXED_SIZE + fields[10]
+    if (
+        fields[0] != MAGIC
+        or end + 4 != fields[3]
+        or raw[end : end + 4] != _crc(raw[:end]).to_bytes(4, "little")
+    ):
+        raise IntegrityError("the record of the object is damaged; run fsck")
+    return fields
+
+
+def plain_object(raw: bytes) -> tuple[bytes, int] | None:
+    """Bytes and CRC32C of a record that is nothing but an inline object without expiry: the
+    most frequent read, in one step. None for all else, which takes a `Record`.
+
+    Raises:
+        IntegrityError: the header is damaged.
+    """
+    _, flags, _, header_size, _, crc, size, _, _, expires, _ = _unpack_checked(raw)
+    if flags & ~HAS_ETAG != INLINE or expires or len(raw) != header_size + size:
+        return None
+    return raw[header_size:], crc
+
+
+def live_summary(raw: bytes, key: str) -> ObjectSummary | None:
+    """The line of a listing for a record, in one step; None if there is nothing to see.
+
+    Raises:
+        IntegrityError: the header is damaged.
+    """
+    _, flags, _, _, identity, crc, size, modified, _, expires, details = _unpack_checked(raw)
+    if flags & (MARKER | HAS_ETAG) or expires or details:
+        record = Record(raw, trusted=True)
+        if not record.live:
+            return None
+        moment = to_datetime(modified)
+        return ObjectSummary(key, size, record.etag, moment, record.checksums)
+    return ObjectSummary(
+        key,
+        size,
+        f"{identity.hex()}-{size:x}",
+        _from_timestamp(modified // 1000 / 1e6, UTC),
+        {"crc32c": f"{crc:08x}"},
+    )
+
+
+class Record:
+    """A parsed record. Its details are decoded when first asked for.
+
+    Args:
+        raw: The record's bytes, from the beginning.
+        trusted: Whether they were checked before.
+
+    Raises:
+        IntegrityError: the header is damaged.
+    """
+
+    __slots__ = (
+        "_details",
+        "crc",
+        "details_size",
+        "expires",
+        "flags",
+        "header_size",
+        "id",
+        "modified",
+        "order",
+        "raw",
+        "size",
+    )
+
+    def __init__(self, raw: bytes, *, trusted: bool = False) -> None:
+        self.raw = raw
+        self._details: dict[str, Any] | None = None
+        (
+            _,
+            self.flags,
+            _,
+            self.header_size,
+            self.id,
+            self.crc,
+            self.size,
+            self.modified,
+            self.order,
+            self.expires,
+            self.details_size,
+        ) = _unpack(raw) if trusted else _unpack_checked(raw)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Attributes and other things most objects lack."""
+        if self._details is None:
+            text = self.raw[FIXED_SIZE : FIXED_SIZE + self.details_size]
+            self._details = json.loads(text) if text else {}
+        return self._details
+
+    @property
+    def inline(self) -> bool:
+        """Whether the object's bytes stand in the record."""
+        return bool(self.flags & INLINE)
+
+    @property
+    def marker(self) -> bool:
+        """Whether this is a delete marker."""
+        return bool(self.flags & MARKER)
+
+    @property
+    def live(self) -> bool:
+        """Whether there is an object to see: no delete marker, not expired."""
+        if self.flags & MARKER:
+            return False
+        return not self.expires or self.expires > time.time_ns()
+
+    @property
+    def data(self) -> bytes:
+        """The object's bytes, when they are inline."""
+        return self.raw[self.header_size : self.header_size + self.size]
+
+    @property
+    def data_name(self) -> str | None:
+        """Name of the data file; None when there is none."""
+        return None if self.flags & (INLINE | MARKER) else self.id.hex()
+
+    @property
+    def etag(self) -> str:
+        """Quoted nowhere; derived from the write's id unless the profile has MD5 etags."""
+        if self.flags & HAS_ETAG:
+            return str(self.details["etag"])
+        return f"{self.id.hex()}-{self.size:x}"
+
+    @property
+    def version(self) -> str:
+        """Version id; as text it descends from the oldest to the newest version of a key."""
+        return f"{_MAX_ORDER - self.order:016x}{self.id[:4].hex()}"
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """All digests kept."""
+        sums = {"crc32c": f"{self.crc:08x}"}
+        if self.details_size and (more := self.details.get("checksums")):
+            sums.update(more)
+        return sums
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The object's tags."""
+        tags: Mapping[str, str] = self.details.get("tags", EMPTY) if self.details_size else EMPTY
+        return tags
+
+    def info(self, key: str, *, versions: bool) -> ObjectInfo:
+        """The object's info; ``versions`` tells whether to name the version."""
+        found = self.details if self.details_size else EMPTY
+        version = self.version if versions else None
+        expires = to_datetime(self.expires) if self.expires else None
+        if not found:
+            return ObjectInfo(
+                key,
+                self.size,
+                self.etag,
+                to_datetime(self.modified),
+                checksums=self.checksums,
+                version=version,
+                expires_at=expires,
+            )
+        get: Any = found.get
+        return ObjectInfo(
+            key,
+            self.size,
+            self.etag,
+            to_datetime(self.modified),
+            get("content_type"),
+            get("content_encoding"),
+            get("content_disposition"),
+            get("content_language"),
+            get("cache_control"),
+            get("metadata", EMPTY),
+            self.checksums,
+            version,
+            expires,
+            get("write_id"),
+        )
+
+    def version_summary(self, key: str, *, latest: bool) -> VersionSummary:
+        """The version's line in a listing of versions."""
+        marker = self.marker
+        return VersionSummary(
+            key,
+            self.version,
+            latest,
+            marker,
+            to_datetime(self.modified),
+            self.size,
+            None if marker else self.etag,
+        )
+
+    def result(self, key: str, *, versions: bool) -> PutResult:
+        """The answer to the write that made the record."""
+        version = self.version if versions else None
+        return PutResult(key, self.etag, self.size, version, self.checksums)
+
+    def attributes(self) -> Attributes:
+        """What the writer chose besides the bytes, tags included."""
+        return self.info("", versions=False).attributes(self.tags)
+
+
+def pack(
+    *,
+    identity: bytes,
+    size: int,
+    crc: int,
+    modified: int,
+    order: int,
+    expires: int = 0,
+    details: Mapping[str, Any] = EMPTY,
+    data: bytes | bytearray | memoryview | None = None,
+    marker: bool = False,
+) -> bytes:
+    """The bytes of a record; ``data`` None means that they are in a data file."""
+    text = _encode(details).encode() if details else b""
+    flags = (0 if data is None else INLINE) | (MARKER if marker else 0)
+    if "etag" in details:
+        flags |= HAS_ETAG
+    end = FIXED_SIZE + len(text)
+    head = (
+        _pack(MAGIC, flags, 0, end + 4, identity, crc, size, modified, order, expires, len(text))
+        + text
+    )
+    tail = _crc(head).to_bytes(4, "little")
+    return b"".join((head, tail, data)) if data else head + tail
+
+
+def repack(record: Record, **changes: Any) -> bytes:
+    """The record with some header fields or details changed."""
+    values: dict[str, Any] = {
+        "identity": record.id,
+        "size": record.size,
+        "crc": record.crc,
+        "modified": record.modified,
+        "order": record.order,
+        "expires": record.expires,
+        "details": record.details,
+        "data": record.data if record.inline else None,
+        "marker": record.marker,
+    }
+    return pack(**(values | changes))
+
+
+def describe(
+    key: str,
+    attributes: Attributes,
+    *,
+    checksums: Mapping[str, str] = EMPTY,
+    write_id: str | None = None,
+    etag: str | None = None,
+) -> dict[str, Any]:
+    """Details of a new record."""
+    details: dict[str, Any] = {}
+    for header in Attributes.HEADERS:
+        if (value := getattr(attributes, header)) is not None:
+            details[header] = value
+    if attributes.metadata:
+        details["metadata"] = dict(attributes.metadata)
+    if attributes.tags:
+        details["tags"] = dict(attributes.tags)
+    more = {name: digest for name, digest in checksums.items() if name != "crc32c"}
+    if more:
+        details["checksums"] = more
+    if write_id is not None:
+        details["write_id"] = write_id
+    if etag is not None:
+        details["etag"] = etag
+    if needs_key(key):
+        details["keys"] = [key]
+    return details
+
+
+VERSION_SIZE = 24
+"""Characters of a version id."""
+
+is_version = re.compile(rf"[0-9a-f]{{{VERSION_SIZE}}}", re.ASCII).fullmatch
+"""Whether a text a caller gives can be a version id at all. It becomes part of a name on
+disk, so nothing else may pass."""
+
+
+def needs_key(key: str) -> bool:
+    """Whether the name of the record, as current or old version, may not tell the key."""
+    room = MAX_NAME - VERSION_SIZE - 1
+    # A character takes at most twelve escaped, so a short key needs no escaping to tell.
+    return len(key) * 12 > room and len(sort_key(key)) > room
+
+
+def sort_key_of(name: str, record: Record) -> str | None:
+    """Sort key of the record behind a shortened name; None if none of its keys fits."""
+    for key in record.details.get("keys", ()):
+        for version in ("", record.version):
+            sort = sort_key(key, version)
+            if file_name(sort) == name:
+                return sort
+    return None
+
+
+def read_record(name: str, dir_fd: int, first: int = HEAD_SIZE) -> Record | None:
+    """Read one record of an open leaf; None if missing. `read_raw` tells what ``first`` is.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
+    raw = read_raw(name, dir_fd, first)
+    return None if raw is None else Record(raw)
+
+
+def read_raw(name: str, dir_fd: int, first: int = HEAD_SIZE) -> bytes | None:
+    """Bytes of a record; None if it is missing.
+
+    One read of ``first`` bytes nearly always does; with `HEAD_SIZE` the header is what is
+    wanted, with more than that the inline bytes too, and what is missing is read after it.
+    """
+    try:
+        fd = os.open(name, READ, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return None
+    try:
+        raw = os.read(fd, first)
+        return raw if len(raw) < first else raw + _read_rest(fd, raw, first)
+    finally:
+        os.close(fd)
+
+
+def _read_rest(fd: int, raw: bytes, first: int) -> bytes:
+    """What a record has beyond the bytes read."""
+    wanted = int.from_bytes(raw[8:12], "little")
+    if first > HEAD_SIZE and raw[4] & INLINE:
+        wanted += int.from_bytes(raw[28:36], "little")
+    pieces = []
+    missing = wanted - len(raw)
+    # A damaged header may claim any size; the file's end bounds what is read.
+    while missing > 0 and (piece := os.read(fd, min(missing, 1 << 20))):
+        pieces.append(piece)
+        missing -= len(piece)
+    return b"".join(pieces)

@@ -1,0 +1,115 @@
+"""Every system call that changes the disk, under one roof.
+
+The modules of this package call these names through the module (``syscalls.rename(...)``),
+never `os` itself, so that the crash tests can stop the process at each step, or record the
+steps and replay them with what was not synced left out. There is no indirection: the names
+are the functions of `os`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+
+from storage_core.model import Buffer
+
+# Creation flags. Nothing is ever opened through a symbolic link.
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = READ | os.O_DIRECTORY
+
+create = os.open
+write = os.write
+fsync = os.fsync
+rename = os.rename
+link = os.link
+unlink = os.unlink
+mkdir = os.mkdir
+rmdir = os.rmdir
+ftruncate = os.ftruncate
+fallocate = os.posix_fallocate
+copy_file_range = os.copy_file_range
+
+_FICLONE = 0x40049409  # linux/fs.h
+
+
+def clone(source: int, target: int) -> bool:
+    """Make ``target`` share all blocks of ``source`` (FICLONE); False if it can not here."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno in {
+            errno.EOPNOTSUPP,
+            errno.EXDEV,
+            errno.EINVAL,
+            errno.ENOTTY,
+            errno.ENOSYS,
+            errno.EPERM,
+        }:
+            return False
+        raise
+    return True
+
+
+def write_all(fd: int, data: Buffer) -> None:
+    """Write all of a buffer, however little one call takes."""
+    done = write(fd, data)
+    if done < len(data):
+        view = memoryview(data)
+        while done < len(view):
+            done += write(fd, view[done:])
+
+
+def copy_range(source: int, target: int, offset: int, length: int) -> None:
+    """Append ``length`` bytes of ``source`` from ``offset`` to ``target``, in the kernel where
+    it can.
+
+    Raises:
+        EOFError: the source ended early.
+    """
+    done = 0
+    while done < length:
+        step = min(length - done, 1 << 30)
+        try:
+            moved = copy_file_range(source, target, step, offset_src=offset + done)
+        except OSError as error:
+            if error.errno not in {
+                errno.EXDEV,
+                errno.EINVAL,
+                errno.EOPNOTSUPP,
+                errno.ENOSYS,
+                errno.EPERM,
+            }:
+                raise
+            piece = os.pread(source, min(step, 1 << 20), offset + done)
+            write_all(target, piece)
+            moved = len(piece)
+        if not moved:
+            raise EOFError(f"{length - done} bytes are missing")
+        done += moved
+
+
+def remove_tree(name: str, dir_fd: int) -> None:
+    """Remove a directory and all below it, following no symbolic link. Missing is fine."""
+    try:
+        fd = os.open(name, DIRECTORY, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        with contextlib.suppress(FileNotFoundError):
+            unlink(name, dir_fd=dir_fd)
+        return
+    try:
+        for entry in os.listdir(fd):
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISDIR(os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode):
+                    remove_tree(entry, fd)
+                else:
+                    unlink(entry, dir_fd=fd)
+    finally:
+        os.close(fd)
+    with contextlib.suppress(FileNotFoundError):
+        rmdir(name, dir_fd=dir_fd)

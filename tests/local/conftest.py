@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import storage_core
+from storage_core import Bucket, Storage
+from storage_local.driver import LocalDriver
+from storage_local.layout import Options, Root
+from storage_local.settings import LocalSettings
+from storage_local.tree import Limits
+
+
+@pytest.fixture
+def dir_fd(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the root is made."""
+    return tmp_path / "root"
+
+
+OpenStorage = Callable[..., Storage]
+
+
+@pytest.fixture
+def open_storage(place: Path) -> Iterator[OpenStorage]:
+    """Opens the root through the blocking face, closed at the end of the test."""
+    opened: list[Storage] = []
+
+    def open_(limits: Limits | None = None, **settings: object) -> Storage:
+        driver = make_driver(place, limits, **settings)
+        storage = storage_core.open_driver(driver)
+        opened.append(storage)
+        return storage
+
+    yield open_
+    for storage in opened:
+        storage.close()
+
+
+def make_driver(place: Path, limits: Limits | None = None, **settings: object) -> LocalDriver:
+    values: dict[str, object] = {"root": place, "fsync": False} | settings
+    driver = LocalDriver(LocalSettings(**values))  # type: ignore[arg-type]
+    if limits is not None:
+        driver.options = Options(**{**as_dict(driver.options), "limits": limits})
+    return driver
+
+
+def as_dict(options: Options) -> dict[str, object]:
+    return {name: getattr(options, name) for name in options.__dataclass_fields__}
+
+
+@pytest.fixture
+def storage(open_storage: OpenStorage) -> Storage:
+    return open_storage()
+
+
+@pytest.fixture
+def bucket(storage: Storage) -> Bucket:
+    return storage.create_bucket("fruit")
+
+
+def driver_of(storage: Storage) -> LocalDriver:
+    driver = storage.driver
+    assert isinstance(driver, LocalDriver)
+    return driver
+
+
+def root_of(storage: Storage) -> Root:
+    return driver_of(storage).root

@@ -1,0 +1,116 @@
+"""`Exchange`: one request and its reply over ASGI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from storage_core.gateway.answers import GUARDS, Headers, RefusedError
+from storage_core.gateway.settings import GatewaySettings
+from storage_core.gateway.uploads import Receive, RequestBody
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+ZERO_COPY: Final = "http.response.zerocopysend"
+
+
+class Exchange:
+    """One request and its reply.
+
+    Attributes:
+        method: As the client sent it.
+        headers: By lower-case name; repeated ones joined by a comma.
+        body: What the client sends.
+        status: Of the reply, 0 until it has begun.
+        link_id: Of the verified link, for the log.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, settings: GatewaySettings
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.settings = settings
+        self.method: str = scope["method"]
+        self.headers = _headers(scope["headers"])
+        self.body = RequestBody(
+            receive, self.headers, settings.max_body_size, settings.stall_timeout
+        )
+        self.status = 0
+        self.link_id = "-"
+
+    @property
+    def path(self) -> str:
+        """The path as it was sent, below the root path."""
+        raw: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
+        path = raw.decode("latin-1")
+        root = self.settings.root_path or self.scope.get("root_path", "")
+        return path.removeprefix(root) if path.startswith(root + "/") else path
+
+    @property
+    def query(self) -> str:
+        query: bytes = self.scope["query_string"]
+        return query.decode("latin-1")
+
+    @property
+    def sends_files(self) -> bool:
+        """Whether the server lets the kernel send files."""
+        return ZERO_COPY in self.scope.get("extensions", ())
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Begin the reply."""
+        if not self.body.finished:
+            # What is left of the body, or never comes, must not be taken for a request.
+            headers = [*headers, (b"connection", b"close")]
+        self.status = status
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes, *, more: bool = False) -> None:
+        """Send bytes of the reply; the last ones without ``more``."""
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def write_file(self, fd: int, offset: int, count: int) -> None:
+        """Send a stretch of a file as all of the reply's body; needs `sends_files`."""
+        await self.send({"type": ZERO_COPY, "file": fd, "offset": offset, "count": count})
+
+    async def reply(self, status: int, value: Mapping[str, object], headers: Headers) -> None:
+        """A small JSON answer."""
+        data = json.dumps(value).encode()
+        await self.start(status, [*headers, *_json_headers(data), *GUARDS])
+        await self.write(data)
+
+    async def refuse(self, refusal: RefusedError) -> None:
+        """Answer with a refusal, whatever is left of the request's body."""
+        if refusal.status == 304:
+            await self.start(304, [*refusal.headers, *GUARDS])
+            await self.write(b"")
+            return
+        data = json.dumps({"code": refusal.code, "message": refusal.message}).encode()
+        headers = [*refusal.headers, *_json_headers(data), *GUARDS]
+        headers.append((b"cache-control", b"no-store"))
+        await self.start(refusal.status, headers)
+        await self.write(data, more=True)
+        await self.body.linger()
+        await self.write(b"")
+
+    async def disconnected(self) -> None:
+        """Return when the client is gone: a server of ASGI 2.3 drops silently what is sent
+        to nobody."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
+def _json_headers(data: bytes) -> Headers:
+    return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(data))]
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        text = name.decode("latin-1").lower()
+        field = value.decode("latin-1").strip()
+        headers[text] = f"{headers[text]}, {field}" if text in headers else field
+    return headers

@@ -1,0 +1,215 @@
+"""Running the link server: the socket, one process or several, and an end without losses."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import math
+import os
+import signal
+import socket
+import stat
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from storage_core.errors import ConfigError
+from storage_core.gateway.app import Source, create_app, recipe_of
+from storage_core.gateway.protocol import GatewayProtocol
+from storage_core.gateway.settings import GatewaySettings
+from storage_core.gateway.supervisor import Supervisor
+from storage_core.opening import Recipe
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+BACKLOG = 1024
+
+
+@dataclass(slots=True)
+class Listener:
+    """A bound socket.
+
+    Attributes:
+        socket: Listening already: who connects is served as soon as a worker runs.
+        base_url: Where a client on this machine reaches it. A Unix socket's is
+            ``http://localhost``, for clients that can be told the socket.
+        unix: Name of the Unix socket, if it is one.
+    """
+
+    socket: socket.socket
+    base_url: str
+    unix: str | None = None
+
+    def close(self) -> None:
+        """Stop listening; a Unix socket's name goes with it. May be called twice: the name
+        may be another server's by then."""
+        self.socket.close()
+        name, self.unix = self.unix, None
+        if name is not None:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def listen(host: str = "127.0.0.1", port: int = 0, *, unix: str | None = None) -> Listener:
+    """Bind a socket.
+
+    Args:
+        host: Address or name to listen at; loopback unless told otherwise, since links are
+            secrets and the server speaks plain HTTP: put a TLS proxy before it.
+        port: 0 takes a free one, which `Listener.base_url` tells.
+        unix: Listen at a Unix socket of this name instead, open to this user alone.
+
+    Raises:
+        ConfigError: the address can not be had.
+    """
+    if unix is not None:
+        return Listener(_bind_unix(unix), "http://localhost", unix)
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"can not listen at {host}:{port}: ports are 0 to 65535")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"can not listen at {host}:{port}: {error}") from error
+    port = bound.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - for display
+    return Listener(bound, f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}")
+
+
+def _bind_unix(name: str) -> socket.socket:
+    """Bind a Unix socket, in place of one that nobody listens at any more."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            bound.bind(name)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _is_dead(name):
+                raise
+            os.unlink(name)
+            bound.bind(name)
+        os.chmod(name, 0o600)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise ConfigError(f"can not listen at the Unix socket {name!r}: {error}") from error
+    return bound
+
+
+def _is_dead(name: str) -> bool:
+    if not stat.S_ISSOCK(os.lstat(name).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(name) == errno.ECONNREFUSED
+
+
+def serve(
+    source: Source,
+    listener: Listener,
+    *,
+    workers: int = 1,
+    settings: GatewaySettings | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; to be called in the main thread.
+
+    A stop ends gracefully: no new connections, then transfers under way have
+    `GatewaySettings.drain_timeout`. With several workers SIGHUP replaces them one by one,
+    which makes them read the link keys again.
+
+    Args:
+        source: What to serve, as `create_app`.
+        listener: From `listen`; closed at the end.
+        workers: Processes that accept from the same socket.
+        settings: Limits and the like.
+
+    Raises:
+        ConfigError: the profile can not be had, or a worker could not start.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers is {workers}; it must be at least 1")
+    settings = settings or GatewaySettings()
+    recipe = recipe_of(source)
+    try:
+        if workers == 1:
+            run_worker(recipe, settings, listener.socket)
+        else:
+            start = functools.partial(run_worker, recipe, settings, listener.socket)
+            grace = settings.drain_timeout + 5
+            Supervisor(start, workers, grace=grace, on_stop=listener.close).run()
+    finally:
+        listener.close()
+
+
+def run_worker(recipe: Recipe, settings: GatewaySettings, bound: socket.socket) -> None:
+    """Serve in this process until it is told to stop.
+
+    Raises:
+        ConfigError: it could not start.
+    """
+    app = create_app(recipe, settings=settings)
+    server = make_server(app, settings)
+    if parent_process() is not None:
+        threading.Thread(target=_stop_as_orphan, args=(server,), daemon=True).start()
+    with _swallowed_signals():
+        try:
+            server.run(sockets=[bound])
+        except SystemExit as error:
+            failure = app.state.served.failure or error
+            raise ConfigError(f"the link server could not start: {failure}") from failure
+
+
+def make_server(app: Starlette, settings: GatewaySettings) -> uvicorn.Server:
+    """A uvicorn server of the application, with the protocol that can send files."""
+    config = uvicorn.Config(
+        app,
+        http=type("Protocol", (GatewayProtocol,), {"stall_timeout": settings.stall_timeout}),
+        loop=_loop(),
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,  # it would write signatures down; ours leaves them out
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
+    )
+    return uvicorn.Server(config)
+
+
+def _loop() -> Any:
+    try:
+        import uvloop  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError:
+        return "asyncio"
+    return "uvloop"
+
+
+def _stop_as_orphan(server: uvicorn.Server) -> None:
+    """Workers whose supervisor was killed would hold the port for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        server.should_exit = True
+
+
+class _swallowed_signals:  # noqa: N801 - used like a function
+    """uvicorn raises the signal that stopped it once more when all is done; the process then
+    has nothing left to do but to end well."""
+
+    def __enter__(self) -> None:
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, lambda *_: None)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,76 @@
+"""Texts for people: sizes, times and durations; and nothing a terminal could obey."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from storage_core.cli.status import UsageError
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+# Control characters, line separators, marks that reorder text, and lone surrogates.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_DURATION = re.compile(r"(\d{1,9})([smhdw]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def size_text(size: int) -> str:
+    """A size in bytes with at most four digits and its unit, such as ``1.2 KiB``."""
+    if size < 1024:
+        return f"{size} B"
+    value = float(size)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            break
+        value /= 1024
+    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+
+
+def time_text(moment: datetime | None) -> str:
+    """A moment in the local time zone, to the second."""
+    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso_text(moment: datetime) -> str:
+    """A moment by RFC 3339, in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def clean(text: str) -> str:
+    """A key or message that can be shown: what a terminal could obey, or what would break
+    the line, is written as an escape. Exact texts are what JSON is for."""
+    if text.isprintable():
+        return text
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a duration such as ``900``, ``15m``, ``2h``, ``7d`` or ``1w``.
+
+    Raises:
+        UsageError: it is none, or zero.
+    """
+    found = _DURATION.fullmatch(text)
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if not seconds:
+        raise UsageError(f"{text!r} is not a duration; write seconds, or such as 15m, 2h, 7d, 1w")
+    return seconds
+
+
+def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str]:
+    """Texts of the form ``NAME=VALUE`` as a mapping; the value may hold further ``=``.
+
+    Raises:
+        UsageError: a text without ``=`` or name, or a name given twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"{what} {text!r} is not of the form NAME=VALUE")
+        if name in pairs:
+            raise UsageError(f"{what} {name!r} is given twice")
+        pairs[name] = value
+    return pairs

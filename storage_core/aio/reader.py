@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,13 @@ class AsyncReader:
     async def read(self, size: int = -1) -> bytes:
         """As `storage_core.Reader.read`."""
         data = self._core.read_memory(size)
-        return await self._run(self._core.read(size)) if data is None else data
+        if data is not None:
+            return data
+        try:
+            return await self._run(self._core.read(size))
+        except CancelledError:
+            self._core.interrupted()
+            raise
 
     async def readinto(self, buffer: bytearray | memoryview) -> int:
         """As `storage_core.Reader.readinto`."""

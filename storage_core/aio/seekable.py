@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from asyncio import CancelledError
 from typing import TYPE_CHECKING
 
 from storage_core.core.ranged import RangedCore
@@ -54,7 +55,12 @@ class AsyncSeekableReader:
             raise ClosedError("the file is closed")
         if size < 0 or size > len(self._buffer):
             wanted = -1 if size < 0 else max(size - len(self._buffer), self._ahead)
-            self._buffer += await self._runtime.run(self._core.read(wanted))
+            position = self._core.position
+            try:
+                self._buffer += await self._runtime.run(self._core.read(wanted))
+            except CancelledError:
+                self._core.position = position  # what was read meanwhile is lost
+                raise
         if size < 0:
             data, self._buffer = self._buffer, b""
         else:

@@ -37,6 +37,7 @@ class AsyncStorage:
 
     async def _open(self) -> AsyncStorage:
         if self._client.closed:
+            self._runtime.open()
             try:
                 await self._runtime.run(self._client.open())
             except BaseException:
@@ -95,8 +96,10 @@ class AsyncStorage:
     async def close(self) -> None:
         """As `storage_core.Storage.close`."""
         if not self._client.closed:
-            await self._runtime.run(self._client.close())
-            self._runtime.close()
+            try:
+                await self._runtime.run(self._client.close())
+            finally:
+                self._runtime.close()
 
     async def __aenter__(self) -> AsyncStorage:
         return await self._open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import TYPE_CHECKING
 
 from storage_core.core.writer import WriterCore
@@ -47,7 +48,11 @@ class AsyncWriter:
 
     async def write(self, data: Buffer) -> int:
         """As `storage_core.Writer.write`."""
-        return await self._runtime.run(self._core.write(data))
+        try:
+            return await self._runtime.run(self._core.write(data))
+        except CancelledError:
+            self._core.interrupted()
+            raise
 
     async def commit(self) -> PutResult:
         """As `storage_core.Writer.commit`."""
@@ -69,10 +74,10 @@ class AsyncWriter:
     ) -> None:
         if self._core.done:
             return
-        if kind is None:
+        if error is None:
             await self.commit()
         else:
-            await self.abort()
+            await self._runtime.run(self._core.discard(error))
 
     def __repr__(self) -> str:
         return f"<AsyncWriter {self.key!r} {self._core.done or 'open'}, {self.size} bytes>"

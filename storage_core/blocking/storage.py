@@ -112,8 +112,10 @@ class Storage:
         """Release what the storage holds; may be called twice. Calls after it raise
         `ClosedError`."""
         if not self._client.closed:
-            self._runtime.run(self._client.close())
-            self._runtime.close()
+            try:
+                self._runtime.run(self._client.close())
+            finally:
+                self._runtime.close()
 
     def __enter__(self) -> Storage:
         return self

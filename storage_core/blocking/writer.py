@@ -83,10 +83,10 @@ class Writer:
     ) -> None:
         if self._core.done:
             return
-        if kind is None:
+        if error is None:
             self.commit()
         else:
-            self.abort()
+            self._runtime.run(self._core.discard(error))
 
     def __repr__(self) -> str:
         return f"<Writer {self.key!r} {self._core.done or 'open'}, {self.size} bytes>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -33,8 +34,7 @@ class LoopThread(BlockingRuntime):
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if self._closed:
             return drive(coroutine)  # refuses, or lets go of what was closed with the driver
-        pid = os.getpid()
-        loop = self._loops.get(pid) or self._loops.setdefault(pid, _Loop())
+        loop = self._loops.get(os.getpid()) or self._made()
         task = loop.start(coroutine)
         try:
             return task.result()
@@ -44,6 +44,11 @@ class LoopThread(BlockingRuntime):
                 if isinstance(missed := task.wait(), Releasable):
                     loop.start(missed.close()).wait()
             raise
+
+    def _made(self) -> _Loop:
+        loop = self._loops.setdefault(os.getpid(), _Loop())
+        weakref.finalize(self, loop.close)  # for a storage that nobody closes
+        return loop
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -69,6 +74,7 @@ class _Loop:
     """The loop of one process, with its thread; started by the first call."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -100,11 +106,14 @@ class _Loop:
             loop.run_forever()
 
     def close(self) -> None:
-        """Cancel what runs, and wait until the thread is gone."""
+        """Cancel what runs, and wait until the thread is gone; may be called twice."""
+        if self._pid != os.getpid():
+            return  # the parent's: its thread is not here, but its self-pipe is
         with self._lock:
             self._closed = True
+            loop, self._loop = self._loop, None
             # Calls begun before are ahead of this in the loop's queue; none come after it.
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._loop.stop)
-        if self._thread is not None:
+            if loop is not None:
+                loop.call_soon_threadsafe(loop.stop)
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()

@@ -1,0 +1,679 @@
+"""What is repeated, how often, and what a lost answer comes to."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from storage_conformance.memory import MemoryDriver
+from tests.core.conftest import Opener, client_of, without_waiting
+from tests.core.drivers import Before, Lost, Scripted
+
+from storage_core import Bucket, RetryPolicy
+from storage_core.core.retry import Budget, Deadline, wait_before
+from storage_core.errors import (
+    BucketExistsError,
+    BucketNotFoundError,
+    InvalidRequestError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    OperationTimeoutError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    RateLimitedError,
+    StorageError,
+    UnavailableError,
+    UploadNotFoundError,
+)
+from storage_core.requests import DeleteRequest, PutRequest
+from storage_core.runtime import Inline, drive
+from storage_core.core.bodies import make_body
+
+
+def down() -> UnavailableError:
+    return UnavailableError("the service is down", status=503)
+
+
+def made(inline: Opener, driver: Scripted | None = None, **options: Any) -> tuple[Scripted, Bucket]:
+    driver = driver or Scripted()
+    bucket = inline(driver, **options).create_bucket("fruit")
+    driver.calls.clear()
+    return driver, bucket
+
+
+def stored(driver: Scripted, key: str) -> bytes:
+    return driver._state.bucket("fruit").find(key).data
+
+
+# --- waits, budget, deadline --------------------------------------------------------------
+
+
+@given(st.integers(1, 60), st.floats(0.001, 10), st.floats(1, 3600))
+def test_waits_grow_up_to_the_cap(attempt: int, base: float, factor: float):
+    policy = RetryPolicy(base=base, cap=base * factor)
+    wait = wait_before(policy, attempt, None)
+    assert 0 <= wait <= min(policy.cap, base * 2 ** (attempt - 1))
+    assert wait_before(policy, attempt, 5000.0) == 5000.0  # the service knows best
+
+
+def test_waits_are_spread():
+    policy = RetryPolicy(base=1.0, cap=64.0)
+    waits = {wait_before(policy, 4, None) for _ in range(50)}
+    assert len(waits) > 25
+    assert max(waits) - min(waits) > 1
+
+
+def test_the_budget_is_bounded_and_comes_back():
+    budget = Budget(RetryPolicy(budget=2))
+    assert not budget.used
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+    for _ in range(10):
+        assert budget.used
+        budget.success()
+    assert [budget.take(), budget.take()] == [True, False]
+    for _ in range(100):
+        budget.success()
+    assert not budget.used
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+
+
+def test_the_budget_is_shared_between_threads():
+    budget = Budget(RetryPolicy(budget=500))
+    with ThreadPoolExecutor(8) as pool:
+        taken = sum(pool.map(lambda _: budget.take(), range(1000)))
+    assert taken == 500
+
+
+def test_a_deadline():
+    assert Deadline(None).left() is None
+    assert not Deadline(None).passed()
+    ahead = Deadline(1000).left()
+    assert ahead is not None
+    assert 900 < ahead <= 1000
+    assert Deadline(-1).left() == 0
+    assert Deadline(-1).passed()
+
+
+# --- calls that may be repeated -----------------------------------------------------------
+
+
+def test_a_passing_failure_is_repeated(opened: Opener):
+    driver = Scripted()
+    storage = opened(driver)
+    waits = without_waiting(storage)
+    bucket = storage.create_bucket("fruit")
+    bucket.put("a", b"x")
+    for method, call in (
+        ("head", lambda: bucket.head("a")),
+        ("get", lambda: bucket.get("a").__enter__()),
+        ("delete", lambda: bucket.delete("b")),
+        ("list_page", lambda: list(bucket.list())),
+        ("head_bucket", bucket.info),
+        ("put_tags", lambda: bucket.put_tags("a", {"a": "b"})),
+        ("delete_many", lambda: bucket.delete_many(["c"])),
+        ("list_buckets_page", lambda: list(storage.list_buckets())),
+        ("put", lambda: bucket.put("a", b"y")),
+        ("copy", lambda: bucket.copy("a", "d")),
+    ):
+        driver.calls.clear()
+        waits.clear()
+        driver.script[method] = [down(), RateLimitedError("slow down"), down()]
+        call()
+        assert driver.names().count(method) == 4, method
+        assert len(waits) == 3
+
+
+def test_a_lasting_failure_is_not_repeated(inline: Opener):
+    driver, bucket = made(inline)
+    driver.script["head"] = [PermissionDeniedError("no", status=403)]
+    with pytest.raises(PermissionDeniedError) as caught:
+        bucket.exists("a")
+    assert driver.names() == ["head"]
+    assert caught.value.attempts == 1
+
+
+def test_tries_are_counted_and_told(opened: Opener):
+    driver = Scripted()
+    bucket = opened(driver, retry=RetryPolicy(attempts=3)).create_bucket("fruit")
+    driver.script["head"] = [down() for _ in range(9)]
+    with pytest.raises(UnavailableError) as caught:
+        bucket.head("a")
+    assert driver.names().count("head") == 3
+    assert caught.value.attempts == 3
+    assert str(caught.value) == "head fruit/a: the service is down (status 503, 3 attempts)"
+
+
+def test_one_attempt_never_repeats(inline: Opener):
+    driver, bucket = made(inline, retry=RetryPolicy(attempts=1))
+    driver.script["head"] = [down()]
+    with pytest.raises(UnavailableError):
+        bucket.head("a")
+    assert driver.names() == ["head"]
+
+
+def test_the_services_wish_is_honoured(opened: Opener):
+    driver = Scripted()
+    storage = opened(driver)
+    waits = without_waiting(storage)
+    bucket = storage.create_bucket("fruit")
+    driver.script["list_page"] = [RateLimitedError("slow down", retry_after=7.5)]
+    list(bucket.list())
+    assert waits == [7.5]
+
+
+def test_an_outage_costs_a_bounded_number_of_requests(inline: Opener):
+    driver, bucket = made(inline, retry=RetryPolicy(attempts=5, budget=6))
+    driver.script["head"] = [down() for _ in range(1000)]
+    for _ in range(50):
+        with pytest.raises(UnavailableError):
+            bucket.head("a")
+    assert len(driver.calls) == 50 + 6
+
+
+def test_success_brings_repeats_back(inline: Opener):
+    driver, bucket = made(inline, retry=RetryPolicy(attempts=5, budget=1))
+    driver.script["head"] = [down() for _ in range(4)]
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            bucket.head("a")
+    bucket.put("a", b"x")
+    for _ in range(20):  # each gives back a tenth, also without trouble of its own
+        bucket.head("a")
+    driver.script["head"] = [down()]
+    bucket.head("a")
+
+
+def test_no_wait_goes_beyond_the_deadline(opened: Opener):
+    driver = Scripted()
+    storage = opened(driver)
+    waits = without_waiting(storage)
+    bucket = storage.create_bucket("fruit")
+    driver.script["head"] = [RateLimitedError("slow down", retry_after=60)]
+    with pytest.raises(RateLimitedError):
+        bucket.head("a", deadline=30)
+    assert waits == []
+
+
+def test_the_profiles_deadline_holds_where_a_call_has_none(inline: Opener):
+    driver, bucket = made(inline, retry=RetryPolicy(deadline=30))
+    driver.script["list_page"] = [RateLimitedError("slow down", retry_after=60)]
+    with pytest.raises(RateLimitedError):
+        list(bucket.list())
+    driver.script["head"] = [RateLimitedError("slow down", retry_after=60)]
+    with pytest.raises(ObjectNotFoundError):
+        bucket.head("a", deadline=90)
+
+
+@pytest.mark.parametrize("deadline", [0, -1, "5", float("nan"), [1]])
+def test_what_is_no_deadline(opened: Opener, deadline):
+    driver = Scripted()
+    bucket = opened(driver).create_bucket("fruit")
+    driver.calls.clear()
+    with pytest.raises(InvalidRequestError, match="positive number of seconds"):
+        bucket.head("a", deadline=deadline)
+    with pytest.raises(InvalidRequestError, match="positive number of seconds"):
+        bucket.put("a", b"x", deadline=deadline)
+    assert driver.calls == []
+
+
+def test_a_storage_closed_meanwhile_is_not_asked_again(inline: Opener):
+    driver, bucket = made(inline)
+
+    def close(_: Any) -> None:
+        bucket.storage.close()
+        raise down()
+
+    driver.script["head"] = [Before(close)]
+    with pytest.raises(UnavailableError):
+        bucket.head("a")
+    assert driver.names() == ["head"]
+
+
+# --- errors of drivers --------------------------------------------------------------------
+
+
+class Raw(Exception):
+    pass
+
+
+class Classifying(Scripted):
+    def classify(self, error: Exception) -> StorageError | None:
+        return UnavailableError(f"was {error}") if isinstance(error, Raw) else None
+
+
+def test_a_drivers_own_error_is_classified_and_kept_as_cause(opened: Opener):
+    driver = Classifying()
+    bucket = opened(driver, retry=RetryPolicy(attempts=1)).create_bucket("fruit")
+    for method, call in (("head", lambda: bucket.head("a")), ("put", lambda: bucket.put("a", b""))):
+        driver.script[method] = [Raw("raw")]
+        with pytest.raises(UnavailableError, match=f"{method} fruit/a: was raw") as caught:
+            call()
+        assert isinstance(caught.value.__cause__, Raw)
+    driver.script["head"] = [Raw("raw")]
+    assert not bucket.storage.closed
+
+
+def test_an_error_nobody_knows_passes_as_the_bug_it_is(opened: Opener):
+    driver = Classifying()
+    bucket = opened(driver).create_bucket("fruit")
+    for method, call in (("head", lambda: bucket.head("a")), ("put", lambda: bucket.put("a", b""))):
+        driver.calls.clear()
+        error = ZeroDivisionError("bug")
+        driver.script[method] = [error]
+        with pytest.raises(ZeroDivisionError) as caught:
+            call()
+        assert caught.value is error
+        assert driver.names() == [method]
+
+
+def test_the_cause_a_driver_gave_stays(inline: Opener):
+    driver, bucket = made(inline)
+    error = PermissionDeniedError("no")
+    error.__cause__ = Raw("raw")
+    driver.script["head"] = [error]
+    with pytest.raises(PermissionDeniedError) as caught:
+        bucket.head("a")
+    assert isinstance(caught.value.__cause__, Raw)
+
+
+class Marker(Exception):
+    pass
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bucket: bucket.head("a"),
+        lambda bucket: bucket.put("a", b"x"),
+        lambda bucket: bucket.put("a", iter([b"x"])),
+        lambda bucket: bucket.put("a", b"x", if_absent=True),
+        lambda bucket: bucket.info(),
+        lambda bucket: bucket.move("a", "b"),
+    ],
+)
+def test_a_failure_keeps_nothing_alive(
+    inline: Opener, call: Callable[[Bucket], Any], lasting: bool
+):
+    """No cycle between an error and the frames of its traceback: without one, the body and
+    all the driver's frames hold go with the error, not with the next garbage collection."""
+
+    class Held:
+        pass
+
+    gone: list[weakref.ref[Held]] = []
+
+    class Holding(MemoryDriver):
+        async def _fail(self, request: Any) -> Any:
+            held = Held()
+            gone.append(weakref.ref(held))
+            raise PermissionDeniedError("no") if lasting else down()
+
+        head = put = move = head_bucket = _fail
+
+    from storage_conformance.memory_settings import MemorySettings
+
+    bucket = inline(Holding(MemorySettings()), retry=RetryPolicy(attempts=2)).bucket("fruit")
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            call(bucket)
+        except StorageError:
+            pass
+        assert gone
+        assert [one for one in gone if one() is not None] == []
+    finally:
+        gc.enable()
+
+
+# --- conditional writes whose answer is lost ----------------------------------------------
+
+
+def put(bucket: Bucket, data: bytes = b"mine", **conditions: Any) -> Any:
+    return bucket.put("a", data, **conditions)
+
+
+def test_our_own_success_is_told_as_such(opened: Opener):
+    driver = Scripted()
+    bucket = opened(driver).create_bucket("fruit")
+    driver.script["put"] = [Lost(down())]
+    result = put(bucket, if_absent=True)
+    assert driver.names().count("put") == 1  # it was there already
+    info = bucket.head("a")
+    assert (result.etag, result.size, result.version) == (info.etag, 4, info.version)
+    driver.script["put"] = [Lost(down())]
+    assert put(bucket, b"again", if_match=info.etag).etag == bucket.head("a").etag
+    assert stored(driver, "a") == b"again"
+
+
+def test_what_did_not_happen_is_done_again(inline: Opener):
+    driver, bucket = made(inline)
+    driver.script["put"] = [down(), down()]
+    put(bucket, if_absent=True)
+    ids = {request.write_id for request in driver.requests("put")}
+    assert len(driver.requests("put")) == 3
+    assert len(ids) == 1  # one write, one id
+    assert None not in ids
+
+
+def other_writes(driver: Scripted, data: bytes = b"mine") -> Any:
+    """Somebody else puts identical bytes first."""
+
+    def write(_: Any) -> None:
+        body = make_body(data, Inline())
+        drive(MemoryDriver.put(driver, PutRequest("fruit", "a", body, write_id="other")))
+
+    return write
+
+
+def test_identical_bytes_of_another_writer_are_not_ours(inline: Opener):
+    driver, bucket = made(inline)
+
+    def write_and_fail(request: Any) -> None:
+        other_writes(driver)(request)
+        raise down()
+
+    driver.script["put"] = [Before(write_and_fail)]
+    with pytest.raises(PreconditionFailedError):
+        put(bucket, if_absent=True)
+    assert bucket.head("a").write_id == "other"
+
+
+def test_a_first_try_that_lands_late_is_ours_all_the_same(inline: Opener):
+    """The look finds nothing yet; then the first try lands, and the second one is refused."""
+    driver, bucket = made(inline)
+
+    def lands(request: Any) -> None:
+        late = drive(MemoryDriver.put(driver, driver.requests("put")[0]))
+        assert late.etag
+
+    driver.script["put"] = [down(), Before(lands)]
+    result = put(bucket, if_absent=True)
+    assert driver.names().count("put") == 2
+    assert result.etag == bucket.head("a").etag
+
+
+def test_whether_a_swap_happened_before_another_one_can_not_be_told(inline: Opener):
+    driver, bucket = made(inline)
+    first = put(bucket, b"1")
+    landed = driver.script["head"] = [Before(other_writes(driver, b"3"))]
+    driver.script["put"] = [Lost(down())]
+    with pytest.raises(OutcomeUnknownError, match="others changed the object") as caught:
+        put(bucket, b"2", if_match=first.etag)
+    assert landed == []
+    assert isinstance(caught.value.__cause__, UnavailableError)
+    assert (caught.value.operation, caught.value.key) == ("put", "a")
+
+
+def test_a_swap_that_did_not_happen_is_done_again(inline: Opener):
+    driver, bucket = made(inline)
+    first = put(bucket, b"1")
+    driver.script["put"] = [down()]
+    put(bucket, b"2", if_match=first.etag)
+    assert stored(driver, "a") == b"2"
+
+
+def test_an_object_that_can_not_be_looked_at(inline: Opener):
+    driver, bucket = made(inline)
+    driver.script["put"] = [Lost(down())]
+    driver.script["head"] = [PermissionDeniedError("no")]
+    with pytest.raises(OutcomeUnknownError, match="could not be looked at") as caught:
+        put(bucket, if_absent=True)
+    assert isinstance(caught.value.__cause__, PermissionDeniedError)
+
+
+def test_without_write_ids_a_lost_answer_stays_lost(inline: Opener):
+    driver, bucket = made(inline, Scripted(write_ids=False))
+    driver.script["put"] = [Lost(down())]
+    with pytest.raises(OutcomeUnknownError, match="keeps no write ids"):
+        put(bucket, if_absent=True)
+    assert driver.names() == ["put"]
+    assert driver.requests("put")[0].write_id is None
+
+
+def test_a_refusal_for_being_too_many_is_no_lost_answer(inline: Opener):
+    driver, bucket = made(inline, Scripted(write_ids=False))
+    driver.script["put"] = [RateLimitedError("slow down")]
+    put(bucket, if_absent=True)
+    assert driver.names() == ["put", "put"]
+
+
+def test_an_unconditional_put_is_simply_repeated(inline: Opener):
+    driver, bucket = made(inline)
+    driver.script["put"] = [Lost(down())]
+    put(bucket)
+    assert driver.names() == ["put", "put"]
+    assert driver.requests("put")[0].write_id is None
+
+
+def test_when_tries_run_out_what_is_known_not_to_have_happened_is_told(inline: Opener):
+    driver, bucket = made(inline, retry=RetryPolicy(attempts=2))
+    driver.script["put"] = [down(), down()]
+    with pytest.raises(UnavailableError):
+        put(bucket, if_absent=True)
+    assert not bucket.exists("a")
+
+
+# --- other operations whose answer is lost ------------------------------------------------
+
+
+@pytest.mark.parametrize("conditions", [{}, {"if_absent": True}])
+def test_a_completion_whose_answer_is_lost(opened: Opener, conditions: dict[str, Any]):
+    driver = Scripted()
+    bucket = opened(driver).create_bucket("fruit")
+    upload = bucket.create_upload("a")
+    part = upload.put_part(1, b"mine")
+    driver.script["complete_upload"] = [Lost(down())]
+    result = upload.complete([part], **conditions)
+    assert (result.size, result.etag) == (4, bucket.head("a").etag)
+    assert driver.names().count("complete_upload") == 1
+
+
+def test_a_completion_that_did_not_happen_is_done_again(inline: Opener):
+    driver, bucket = made(inline)
+    upload = bucket.create_upload("a")
+    part = upload.put_part(1, b"mine")
+    driver.script["complete_upload"] = [down()]
+    upload.complete([part])
+    assert driver.names().count("complete_upload") == 2
+
+
+def test_a_completion_nobody_can_tell_of(inline: Opener):
+    driver, bucket = made(inline, Scripted(write_ids=False))
+    upload = bucket.create_upload("a")
+    part = upload.put_part(1, b"mine")
+    driver.script["complete_upload"] = [Lost(down())]
+    with pytest.raises(OutcomeUnknownError, match="session is gone"):
+        upload.complete([part])
+
+
+def test_a_second_completion_is_told_as_such(inline: Opener):
+    _, bucket = made(inline)
+    upload = bucket.create_upload("a")
+    part = upload.put_part(1, b"mine")
+    upload.complete([part])
+    with pytest.raises(UploadNotFoundError):
+        upload.complete([part])
+
+
+def test_a_conditional_copy_whose_answer_is_lost(opened: Opener):
+    driver = Scripted()
+    bucket = opened(driver).create_bucket("fruit")
+    bucket.put("a", b"x")
+    driver.script["copy"] = [Lost(down())]
+    assert bucket.copy("a", "b", if_absent=True).etag == bucket.head("b").etag
+    assert driver.names().count("copy") == 1
+
+
+def test_an_abort_whose_answer_is_lost(inline: Opener):
+    driver, bucket = made(inline)
+    upload = bucket.create_upload("a")
+    driver.script["abort_upload"] = [Lost(down())]
+    upload.abort()
+    assert driver.names().count("abort_upload") == 2
+    with pytest.raises(UploadNotFoundError):
+        upload.abort()
+
+
+def test_deleting_a_bucket_when_the_answer_is_lost(inline: Opener):
+    driver, bucket = made(inline)
+    driver.script["delete_bucket"] = [Lost(down())]
+    bucket.storage.delete_bucket("fruit")
+    with pytest.raises(BucketNotFoundError):
+        bucket.storage.delete_bucket("fruit")
+
+
+def test_creating_a_bucket_when_the_answer_is_lost(inline: Opener):
+    driver, bucket = made(inline)
+    driver.script["create_bucket"] = [Lost(down()), None, Lost(down())]
+    with pytest.raises(OutcomeUnknownError, match="may have made it"):
+        bucket.storage.create_bucket("other")
+    assert bucket.storage.create_bucket("third", exist_ok=True).name == "third"
+    with pytest.raises(BucketExistsError):
+        bucket.storage.create_bucket("third")
+
+
+def test_a_conditional_delete_whose_answer_is_lost(inline: Opener):
+    driver, bucket = made(inline)
+    etag = put(bucket).etag
+    driver.script["delete"] = [down()]
+    bucket.delete("a", if_match=etag)  # it had not happened, and could be done again
+    assert driver.names().count("delete") == 2
+    etag = put(bucket).etag
+    driver.script["delete"] = [Lost(down())]
+    with pytest.raises(OutcomeUnknownError, match="gone or another one"):
+        bucket.delete("a", if_match=etag)
+
+
+def test_an_atomic_move_whose_answer_is_lost(inline: Opener):
+    driver, bucket = made(inline)
+    put(bucket)
+    driver.script["move"] = [down()]
+    bucket.move("a", "b")
+    driver.script["move"] = [Lost(down())]
+    with pytest.raises(OutcomeUnknownError, match="not there any more"):
+        bucket.move("b", "c")
+    assert driver.names().count("move") == 3
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_new_metadata_whose_answer_is_lost(inline: Opener, happened: bool):
+    driver, bucket = made(inline)
+    etag = put(bucket).etag
+    driver.script["update_metadata"] = [Lost(down()) if happened else down()]
+    bucket.update_metadata("a", content_type="text/csv", if_match=etag)
+    assert driver.names().count("update_metadata") == 2 - happened
+    assert bucket.head("a").content_type == "text/csv"
+
+
+# --- deletes in batches -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_a_batch_that_fails_hides_no_other(inline: Opener, limit: int):
+    method = "delete" if limit == 1 else "delete_many"
+    driver, bucket = made(inline, Scripted(delete_many_limit=limit), retry=RetryPolicy(attempts=1))
+    for key in "abcdef":
+        bucket.put(key, b"")
+    driver.script[method] = [None, down()]
+    results = bucket.delete_many("abcdef"[n] for n in range(6))
+    assert [result.key for result in results] == list("abcdef")
+    failed = [result.key for result in results if result.error]
+    assert failed == list("abcdef")[limit : 2 * limit]
+    assert [item.key for item in bucket.list()] == failed
+    for result in results:
+        if result.error:
+            assert isinstance(result.error, UnavailableError)
+            assert (result.error.bucket, result.error.key) == ("fruit", result.key)
+            assert result.error.operation == "delete_many"
+
+
+@pytest.mark.parametrize("limit", [1, 1000])
+def test_a_missing_bucket_is_no_partial_failure(inline: Opener, limit: int):
+    storage = inline(Scripted(delete_many_limit=limit))
+    with pytest.raises(BucketNotFoundError):
+        storage.bucket("none").delete_many(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [("a/b", "not one key"), (b"a", "not one key"), ([1], "not a key or a pair"),
+     ([("a", None, 3)], "not a key or a pair"), ([b"abc"], "not a key or a pair"),
+     ([("a",)], "not a key or a pair"), ([""], "empty"), ([(b"a", None)], "not bytes")],
+)  # fmt: skip
+def test_what_can_not_be_deleted(inline: Opener, keys, says: str):
+    driver, bucket = made(inline)
+    with pytest.raises(InvalidRequestError, match=says):
+        bucket.delete_many(keys)
+    assert driver.calls == []
+
+
+# --- a failed try under a deadline --------------------------------------------------------
+
+
+def test_a_move_in_two_steps_deletes_only_what_it_copied(inline: Opener):
+    driver, bucket = made(inline, Scripted(atomic_move=False))
+    put(bucket, b"old")
+    driver.script["delete"] = [Before(other_writes(driver, b"new"))]
+    with pytest.raises(ObjectChangedError, match="the target has the old one") as caught:
+        bucket.move("a", "b")
+    assert caught.value.operation == "move"
+    assert (stored(driver, "a"), stored(driver, "b")) == (b"new", b"old")
+    put(bucket, b"last")
+    driver.script["delete"] = [Lost(down())]
+    bucket.move("a", "b")
+    assert not bucket.exists("a")
+    assert isinstance(driver.requests("delete")[-1], DeleteRequest)
+
+
+def test_the_deadline_of_a_put_counts_for_its_parts_too(opened: Opener):
+    driver = Scripted(unsized_put=False)
+    storage = opened(driver, capabilities={"max_part_size": 10})
+    bucket = storage.create_bucket("fruit")
+    seen = []
+    runtime = client_of(storage).runtime
+    within = runtime.within
+
+    async def watched(seconds: float | None, work: Any) -> Any:
+        seen.append(seconds)
+        return await within(seconds, work)
+
+    runtime.within = watched  # type: ignore[method-assign]
+    bucket.put("a", iter([b"x" * 25]), deadline=100)
+    assert len(seen) == len(driver.calls) - 1
+    assert seen == sorted(seen, reverse=True)
+    assert all(one is not None and 0 < one <= 100 for one in seen)
+
+
+def test_an_asyncio_driver_is_interrupted_at_the_deadline(opened: Opener, carrier: str):
+    if carrier in {"inline", "threaded"}:
+        # Plain calls can not be interrupted: the deadline shows before the next try.
+        driver = Scripted()
+        bucket = opened(driver).create_bucket("fruit")
+        passed = threading.Event()
+        driver.script["head"] = [Before(lambda _: passed.wait(0.02)), None]
+        with pytest.raises(ObjectNotFoundError):
+            bucket.head("a", deadline=0.01)
+        return
+
+    class Stalled(Scripted):
+        async def head(self, request: Any) -> Any:
+            import asyncio
+
+            self.calls.append(("head", request))
+            await asyncio.sleep(1000)
+
+    stalled = Stalled()
+    bucket = opened(stalled).create_bucket("fruit")
+    with pytest.raises(OperationTimeoutError, match="no answer within") as caught:
+        bucket.head("a", deadline=0.02)
+    assert caught.value.attempts == 1

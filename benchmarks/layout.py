@@ -10,6 +10,7 @@ attribute; its page has to read and sort the whole directory, since directories 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -39,10 +40,8 @@ class FilePerObject:
         path = f"{self.place}/{key}"
         fd = os.open(f"{path}.tmp", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         os.write(fd, BODY)
-        try:
+        with contextlib.suppress(OSError):  # tmpfs of older kernels has none
             os.setxattr(fd, "user.meta", b'{"etag":"0123456789abcdef"}')
-        except OSError:  # tmpfs of older kernels has none
-            pass
         os.close(fd)
         os.rename(f"{path}.tmp", path)
 
@@ -99,12 +98,12 @@ class Leaves:
         return len(next(iter(pages)).items)
 
 
-def timed(calls: list[Callable[[], object]]) -> float:
+def timed(call: Callable[[str], object], arguments: list[str]) -> float:
     """Seconds per call."""
     begin = time.perf_counter()
-    for call in calls:
-        call()
-    return (time.perf_counter() - begin) / len(calls)
+    for argument in arguments:
+        call(argument)
+    return (time.perf_counter() - begin) / len(arguments)
 
 
 def main() -> None:
@@ -127,13 +126,13 @@ def main() -> None:
         for at in range(0, len(keys), 1000):  # in turns, so that all see the same machine
             for one in layouts:
                 some = keys[at : at + 1000]
-                puts[one.name].append(timed([lambda k=key, o=one: o.put(k) for key in some]))
+                puts[one.name].append(timed(one.put, some))
         print(f"{arguments.objects} objects of {len(BODY)} bytes; medians")
         print(f"{'':32} {'put us':>9} {'get us':>9} {'page ms':>9}")
         for one in layouts:
             some = random.Random(2).sample(keys, min(5000, len(keys)))
-            gets = [timed([lambda k=key, o=one: o.get(k) for key in some]) for _ in range(5)]
-            pages = [timed([lambda o=one: o.page(start)]) for _ in range(9)]
+            gets = [timed(one.get, some) for _ in range(5)]
+            pages = [timed(one.page, [start]) for _ in range(9)]
             print(
                 f"{one.name:32} {statistics.median(puts[one.name]) * 1e6:9.1f}"
                 f" {statistics.median(gets) * 1e6:9.1f} {statistics.median(pages) * 1e3:9.1f}"

@@ -9,6 +9,7 @@ good and bad moments; compare ratios within one run, not figures between runs.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import fsspec
 import obstore
@@ -28,6 +30,9 @@ import storage_core
 
 BODY = os.urandom(4096)
 GIB = 1024**3
+
+Put: TypeAlias = Callable[[list[str]], None]
+"""Puts a body under each of the keys."""
 
 C_LOOP = r"""
 #include <fcntl.h>
@@ -120,8 +125,9 @@ def small(place: Path, *, quick: bool) -> None:
         for path in paths:
             files.cat_file(path)
 
-    def raw_put(*, sync: bool) -> None:
-        for path in paths:
+    def raw_put(names: list[str], *, sync: bool) -> None:
+        for name in names:
+            path = f"{raw}/{name}"
             fd = os.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             os.write(fd, BODY)
             if sync:
@@ -131,37 +137,48 @@ def small(place: Path, *, quick: bool) -> None:
             if sync:
                 os.fsync(raw_dir)
 
-    def our_put(bucket: storage_core.Bucket) -> None:
-        for key in keys:
-            bucket.put(key, BODY)
+    def our_put(bucket: storage_core.Bucket, names: list[str]) -> None:
+        for name in names:
+            bucket.put(name, BODY)
 
-    def obstore_put() -> None:
-        for key in keys:
-            obstore.put(peer, key, BODY)
+    def obstore_put(names: list[str]) -> None:
+        for name in names:
+            obstore.put(peer, name, BODY)
 
-    def fsspec_put() -> None:
-        for path in paths:
-            files.pipe_file(path, BODY)
+    def fsspec_put(names: list[str]) -> None:
+        for name in names:
+            files.pipe_file(f"{raw}/{name}.fsspec", BODY)
+
+    plain_puts: dict[str, Put] = {
+        "raw": lambda names: raw_put(names, sync=False),
+        "storage-core": lambda names: our_put(fast, names),
+        "obstore": obstore_put,
+        "fsspec (in place)": fsspec_put,
+    }
+    durable_puts: dict[str, Put] = {
+        "raw": lambda names: raw_put(names, sync=True),
+        "storage-core": lambda names: our_put(slow, names),
+    }
+    fresh = itertools.count()
+
+    def over(put: Put) -> Callable[[], None]:
+        return lambda: put(keys)
+
+    def new(put: Put) -> Callable[[], None]:
+        return lambda: put([f"n{next(fresh):07}" for _ in keys])
 
     count = 5 if quick else 21
     scale = 1e6 / len(keys)
     gets = {"raw": raw_get, "storage-core": our_get, "obstore": obstore_get, "fsspec": fsspec_get}
     show("get 4 KiB (open, read, close)", rounds(gets, count, 4), "raw", scale, "us")
-    puts = {
-        "raw": lambda: raw_put(sync=False),
-        "storage-core": lambda: our_put(fast),
-        "obstore": obstore_put,
-        "fsspec (in place)": fsspec_put,
-    }
-    show("put 4 KiB, not durable (temp, rename)", rounds(puts, count, 1), "raw", scale, "us")
-    safe = {"raw": lambda: raw_put(sync=True), "storage-core": lambda: our_put(slow)}
-    show(
-        "put 4 KiB, durable (temp, fsync, rename, fsync)",
-        rounds(safe, 3 if quick else 7, 1),
-        "raw",
-        scale,
-        "us",
-    )
+    for what, how in (("new keys", new), ("overwriting", over)):
+        for name, puts in (
+            (f"put 4 KiB, {what}, not durable (temp, rename)", plain_puts),
+            (f"put 4 KiB, {what}, durable (temp, fsync, rename, fsync)", durable_puts),
+        ):
+            calls = {contender: how(put) for contender, put in puts.items()}
+            tries = count if puts is plain_puts else count // 2
+            show(name, rounds(calls, tries, 1), "raw", scale, "us")
     os.close(raw_dir)
     durable.close()
     plain.close()
@@ -174,10 +191,10 @@ def large(place: Path, *, quick: bool) -> None:
     """1 GiB from a file and to a file, checksummed, not durable, against the loop in C."""
     size = GIB // 8 if quick else GIB
     source, target = place / "source", place / "target"
-    with source.open("wb") as file:
+    with source.open("wb") as fresh:
         block = os.urandom(1 << 20)
         for _ in range(size >> 20):
-            file.write(block)
+            fresh.write(block)
     program = place / "loop"
     code = place / "loop.c"
     code.write_text(C_LOOP)
@@ -198,9 +215,9 @@ def large(place: Path, *, quick: bool) -> None:
 
     def get() -> None:
         target.unlink(missing_ok=True)
-        with bucket.get("object") as reader, target.open("wb", buffering=0) as file:
+        with bucket.get("object") as reader, target.open("wb", buffering=0) as out:
             for piece in reader:
-                file.write(piece)
+                out.write(piece)
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found = rounds({"loop in C": loop, "put": put, "get": get}, 3 if quick else 7, 1)

@@ -19,6 +19,8 @@ Rules that hold for all methods:
   into one. Core adds operation, bucket and key.
 - A missing bucket is `BucketNotFoundError` on every call, also when an object was named.
 - A driver is shared between threads (blocking) or tasks (asyncio).
+- A call can be cancelled at any ``await`` of its body or of the loop, by an exception that
+  is no `Exception`: clean up in ``finally`` or ``except BaseException``, and let it pass.
 - Under ``"blocking"`` a method must never suspend: it does its I/O by plain calls and every
   ``await`` in it is of something that does not suspend either. Under ``"asyncio"`` it must
   never block the loop.

@@ -56,9 +56,13 @@ class StorageError(Exception):
         attempts: How many times the operation was tried; 0 where it never started.
         retryable: Whether the same call may succeed if simply made again.
         retry_after: Seconds the service asked to wait before the next try.
+        unsent: Whether the request certainly had no effect, as when no connection could be
+            made or the service refused it for its load. Of a failed write without it core
+            assumes that it may have happened.
     """
 
     retryable: bool = False
+    unsent: bool = False
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class StorageError(Exception):
         code: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        unsent: bool | None = None,
     ) -> None:
         # OSError-derived bases would turn (errno, text) pairs into attributes; one
         # argument keeps them ordinary exceptions.
@@ -83,6 +88,8 @@ class StorageError(Exception):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        if unsent is not None:
+            self.unsent = unsent
         self.attempts = 0
 
     def with_context(self, operation: str, bucket: str | None, key: str | None) -> StorageError:
@@ -274,7 +281,9 @@ class TransientError(StorageError):
 
 
 class RateLimitedError(TransientError):
-    """The service asks for fewer requests."""
+    """The service asks for fewer requests; it did not carry this one out."""
+
+    unsent = True
 
 
 class UnavailableError(TransientError):

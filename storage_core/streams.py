@@ -109,12 +109,6 @@ class Body(ABC):
         """Whether `digest` will tell this one."""
         return algorithm in self._digests or algorithm in self._hashers
 
-    @property
-    def file(self) -> FileSlice | None:
-        """The file behind the body, if the kernel may read it directly. Whoever uses it
-        instead of iterating gets no digests."""
-        return None
-
     def take_failure(self) -> Exception | None:
         """`failure`, which is forgotten: it would keep alive all that it passed through."""
         failure, self.failure = self.failure, None

@@ -25,6 +25,9 @@ ASYNC_ONLY = {"__await__"}
 # `Bucket.open` gives an `io.BufferedReader` there.
 WITHOUT_TWIN = {"AsyncSeekableReader"}
 
+# What only the blocking face needs: a reader is a file for `io.TextIOWrapper`.
+BLOCKING_ONLY = {"closed", "flush", "readable", "seekable", "writable"}
+
 # (blocking class, async class) for every class of the async face that has a blocking twin.
 PAIRS = [
     (getattr(storage_core, name.removeprefix("Async")), getattr(storage_core.aio, name))
@@ -77,7 +80,11 @@ def signature_of(member: Any) -> list[tuple[str, Any, Any]] | str:
 
 def differences(blocking: type, twin: type) -> list[str]:
     """What one class has and the other has not, or has otherwise."""
-    ours = {TWINS.get(name, name): member for name, member in members(blocking).items()}
+    ours = {
+        TWINS.get(name, name): member
+        for name, member in members(blocking).items()
+        if name not in BLOCKING_ONLY
+    }
     theirs = {name: member for name, member in members(twin).items() if name not in ASYNC_ONLY}
     found = [f"only one has {name}" for name in sorted(ours.keys() ^ theirs.keys())]
     for name in sorted(ours.keys() & theirs.keys()):

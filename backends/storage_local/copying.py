@@ -104,8 +104,10 @@ def move(root: Root, request: MoveRequest) -> PutResult:
     Between buckets the data file gets a name in the other bucket first, the same one.
     """
     source = root.run(request.source_bucket, _itself)
-    target = root.run(request.bucket, _itself)
-    if source is target and request.source_key == request.key:
+    # One bucket must be one here; looked up again it may be a new object, the old one evicted.
+    same = request.source_bucket == request.bucket
+    target = source if same else root.run(request.bucket, _itself)
+    if same and request.source_key == request.key:
         record = find(source, request.source_key, None)
         check_write(request.conditions, record)
         return record.result(request.key, versions=False)
@@ -192,7 +194,10 @@ def lock_both(places: list[tuple[Tree, str]]) -> list[Leaf]:
     while True:
         seen = [tree.map for tree, _ in places]
         leaves = [tree.leaf_of(sort) for tree, sort in places]
-        ordered = sorted(set(leaves), key=lambda leaf: leaf.id)
+        # By id: a leaf evicted between the two looks comes as two, whose locks exclude.
+        by_id = {leaf.id: leaf for leaf in leaves}
+        leaves = [by_id[leaf.id] for leaf in leaves]
+        ordered = [by_id[identity] for identity in sorted(by_id)]
         for leaf in ordered:
             leaf.lock()
         settled = all(

@@ -41,7 +41,7 @@ class Options:
     md5_etags: bool = False
     min_part_size: int = 5 * 1024**2
     upload_expiry: float = 7 * 24 * 3600.0
-    inline_size: int = 16 * 1024
+    inline_size: int = 64 * 1024
     limits: Limits = field(default_factory=Limits)
 
 

@@ -11,9 +11,17 @@ from storage_core.requests import ListBucketsRequest, ListRequest, ListVersionsR
 from storage_local.bucket import Bucket
 from storage_local.handles import Leaf
 from storage_local.layout import Root
-from storage_local.names import after, file_name, key_of, prefix_range, sort_key
+from storage_local.names import (
+    MAX_NAME,
+    after,
+    file_name,
+    key_of,
+    keys_of,
+    prefix_range,
+    sort_key,
+)
 from storage_local.record import Record, live_summary, read_raw, read_record
-from storage_local.tree import Tree, TreeGoneError
+from storage_local.tree import Scan, Tree, TreeGoneError
 
 LEAVES_PER_PAGE = 64
 """Leaves one page looks through at most; past that it comes back short."""
@@ -32,41 +40,75 @@ def list_page(bucket: Bucket, request: ListRequest) -> Page[ObjectSummary | Pref
     else:
         position = low
     items: list[ObjectSummary | Prefix] = []
-    tree = bucket.objects
+    take = _take_grouped if delimiter else _take_all
     for _ in range(LEAVES_PER_PAGE):
         if position >= stop:
             return Page(items)
-        sorts, leaf, high = tree.scan(position)
-        index, count = 0, bisect_left(sorts, stop)
-        while index < count:
-            if len(items) >= limit:
-                return Page(items, sorts[index])
-            sort = sorts[index]
-            index += 1
-            raw = None if leaf is None else read_raw(file_name(sort), leaf.fd)
-            if raw is None and (raw := tree.read(sort)) is None:  # moved or deleted
-                continue
-            key = key_of(sort)
-            summary = live_summary(raw, key)
-            if summary is None:
-                continue
-            if delimiter and (found := key.find(delimiter, len(prefix))) >= 0:
-                group = key[: found + len(delimiter)]
-                items.append(Prefix(group))
-                position = prefix_range(group)[1]
-                if high is not None and position > high:
-                    break  # the group goes on in the next leaf
-                index = bisect_left(sorts, position, index)
-            else:
-                items.append(summary)
-        else:
-            if high is None or high >= stop:
+        scan = bucket.objects.scan(position)
+        found = take(bucket.objects, scan, request, stop, items)
+        if found is None:
+            if scan.high is None or scan.high >= stop:
                 return Page(items)
-            position = high
-            continue
+            found = scan.high
+        position = found
         if len(items) >= limit:
-            return Page(items, position)
+            break
     return Page(items, position)
+
+
+Items = list[ObjectSummary | Prefix]
+
+
+def _take_all(tree: Tree, scan: Scan, request: ListRequest, stop: str, items: Items) -> str | None:
+    """Add the objects of one leaf; where to go on if the page is full, else None."""
+    sorts, leaf, _ = scan
+    del sorts[bisect_left(sorts, stop) :]
+    room = request.limit - len(items)
+    add = items.append
+    if leaf is None or len(sorts) > room:
+        rest = sorts[room] if len(sorts) > room else None
+        del sorts[room:]
+    else:
+        rest = None
+    fd = -1 if leaf is None else leaf.fd
+    for sort, key in zip(sorts, keys_of(sorts), strict=True):
+        raw = read_raw(sort if len(sort) <= MAX_NAME else file_name(sort), fd) if leaf else None
+        if raw is None and (raw := tree.read(sort)) is None:  # moved or deleted
+            continue
+        summary = live_summary(raw, key)
+        if summary is not None:
+            add(summary)
+    return rest
+
+
+def _take_grouped(
+    tree: Tree, scan: Scan, request: ListRequest, stop: str, items: Items
+) -> str | None:
+    """Add the objects and groups of one leaf; where to go on if that is not the next leaf."""
+    sorts, leaf, high = scan
+    prefix, delimiter = request.prefix, request.delimiter
+    read = record_reader(tree, leaf)
+    index, count = 0, bisect_left(sorts, stop)
+    while index < count:
+        sort = sorts[index]
+        if len(items) >= request.limit:
+            return sort
+        index += 1
+        record = read(sort)
+        if record is None or not record.live:
+            continue
+        key = key_of(sort)
+        found = key.find(delimiter, len(prefix))
+        if found < 0:
+            items.append(record.summary(key))
+            continue
+        group = key[: found + len(delimiter)]
+        items.append(Prefix(group))
+        position = prefix_range(group)[1]
+        if high is not None and position > high:
+            return position  # the group goes on in the next leaf
+        index = bisect_left(sorts, position, index)
+    return None
 
 
 def _past_group(position: str, start_after: str, prefix: str, delimiter: str) -> str:

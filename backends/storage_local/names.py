@@ -92,6 +92,14 @@ def key_of(sort: str) -> str:
     return key if _plain(key) else unescape(key)
 
 
+def keys_of(sorts: list[str]) -> list[str]:
+    """The object keys of sort keys of current objects, all in one go."""
+    text = "\n".join(sorts).replace(".~~", "/")
+    if not sorts or "~" in text or "=" in text or "%" in text:
+        return [unescape(sort[:-1]) for sort in sorts]
+    return text[:-1].split("!\n")
+
+
 def file_name(sort: str) -> str:
     """Name of the record with this sort key inside its leaf."""
     if len(sort) <= MAX_NAME:

@@ -107,7 +107,8 @@ def find(bucket: Bucket, key: str, version: str | None, first: int = HEAD_SIZE) 
 def get(bucket: Bucket, request: GetRequest) -> LocalStream:
     """Open an object for reading; see `Driver.get`."""
     key, options = request.key, bucket.options
-    first = options.inline_size + HEAD_SIZE
+    # Above `HEAD_SIZE` always: inline bytes of another profile's choice are read too.
+    first = max(options.inline_size, 1) + HEAD_SIZE
     if request.version is None and request.range is None and request.conditions is NO_CONDITIONS:
         raw = bucket.objects.read(sort_key(key), first)
         if raw is not None and (found := plain_object(raw)) is not None:

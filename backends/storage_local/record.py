@@ -58,16 +58,17 @@ FIXED_SIZE = _FIXED.size
 HEAD_SIZE = 1024
 """Bytes to read when only the header is wanted; nearly always enough."""
 
+# CRC32C of any bytes and their own CRC32C behind them.
+_RESIDUE = 0x48674BC7
+
 _MAX_ORDER = 2**64 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_from_timestamp = datetime.fromtimestamp
 
 
 def to_datetime(ns: int) -> datetime:
     """Aware UTC time of nanoseconds since 1970, cut to microseconds."""
-    # Exact until the year 2255, when microseconds outgrow the 53 bits of a float.
-    return _from_timestamp(ns // 1000 / 1e6, UTC)
+    return _EPOCH + timedelta(0, 0, ns // 1000)
 
 
 def to_ns(moment: datetime) -> int:
@@ -90,11 +91,11 @@ def _unpack_checked(raw: bytes) -> tuple[Any, ...]:
         fields = _unpack(raw)
     except struct.error:
         raise IntegrityError("the record of the object is cut off; run fsck") from None
-    end = FIXED_SIZE + fields[10]
+    size: int = fields[3]
     if (
-        fields[0] != MAGIC
-        or end + 4 != fields[3]
-        or raw[end : end + 4] != _crc(raw[:end]).to_bytes(4, "little")
+        _crc(raw if len(raw) == size else raw[:size]) != _RESIDUE
+        or fields[0] != MAGIC
+        or size != FIXED_SIZE + fields[10] + 4
     ):
         raise IntegrityError("the record of the object is damaged; run fsck")
     return fields
@@ -122,15 +123,12 @@ def live_summary(raw: bytes, key: str) -> ObjectSummary | None:
     _, flags, _, _, identity, crc, size, modified, _, expires, details = _unpack_checked(raw)
     if flags & (MARKER | HAS_ETAG) or expires or details:
         record = Record(raw, trusted=True)
-        if not record.live:
-            return None
-        moment = to_datetime(modified)
-        return ObjectSummary(key, size, record.etag, moment, record.checksums)
+        return record.summary(key) if record.live else None
     return ObjectSummary(
         key,
         size,
         f"{identity.hex()}-{size:x}",
-        _from_timestamp(modified // 1000 / 1e6, UTC),
+        _EPOCH + timedelta(0, 0, modified // 1000),
         {"crc32c": f"{crc:08x}"},
     )
 
@@ -270,6 +268,11 @@ class Record:
             expires,
             get("write_id"),
         )
+
+    def summary(self, key: str) -> ObjectSummary:
+        """The object's line in a listing."""
+        moment = to_datetime(self.modified)
+        return ObjectSummary(key, self.size, self.etag, moment, self.checksums)
 
     def version_summary(self, key: str, *, latest: bool) -> VersionSummary:
         """The version's line in a listing of versions."""

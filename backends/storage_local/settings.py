@@ -42,7 +42,7 @@ class LocalSettings(BaseModel):
         description="Seconds after which an untouched upload session may be swept by fsck.",
     )
     inline_size: int = Field(
-        default=16 * 1024,
+        default=64 * 1024,
         ge=0,
         le=1024**2,
         description="Objects up to this many bytes stand in their record instead of a data"

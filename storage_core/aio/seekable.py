@@ -41,8 +41,9 @@ class AsyncSeekableReader:
         """Move the position; returns it. Nothing is read."""
         if whence == io.SEEK_CUR:
             offset, whence = self.tell() + offset, io.SEEK_SET
+        position = self._core.seek(offset, whence)  # which may refuse: then nothing changes
         self._buffer = b""
-        return self._core.seek(offset, whence)
+        return position
 
     async def read(self, size: int = -1) -> bytes:
         """``size`` bytes from the position, fewer only at the end; all if negative.

@@ -96,5 +96,12 @@ class AsyncUpload:
             self._core.presign_part(number, expires_in, content_length, checksum)
         )
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _upload, (self.bucket, self.id)
+
     def __repr__(self) -> str:
         return f"<AsyncUpload of {self.key!r} in {self.bucket.name!r}>"
+
+
+def _upload(bucket: AsyncBucket, upload_id: str) -> AsyncUpload:
+    return bucket.resume_upload(upload_id)

@@ -72,6 +72,26 @@ class Reader:
         view[: len(data)] = data
         return len(data)
 
+    def readable(self) -> bool:
+        """True: with the following, what `io.TextIOWrapper` asks of a file."""
+        return True
+
+    def writable(self) -> bool:
+        """False."""
+        return False
+
+    def seekable(self) -> bool:
+        """False; `Bucket.open` gives a file that is."""
+        return False
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._core.closed
+
     def __iter__(self) -> Iterator[bytes]:
         """Chunks of up to 256 KiB."""
         while chunk := self.read(CHUNK):

@@ -144,5 +144,12 @@ class Upload:
             self._core.presign_part(number, expires_in, content_length, checksum)
         )
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _upload, (self.bucket, self.id)
+
     def __repr__(self) -> str:
         return f"<Upload of {self.key!r} in {self.bucket.name!r}>"
+
+
+def _upload(bucket: Bucket, upload_id: str) -> Upload:
+    return bucket.resume_upload(upload_id)

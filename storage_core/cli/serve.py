@@ -32,7 +32,7 @@ def serve(
         max_body_size: Largest body of an upload, in bytes.
         root_path: Path below which a proxy publishes the server, such as /files.
     """
-    from storage_core.gateway import GatewaySettings, listen
+    from storage_core.gateway import GatewaySettings, ServedProfile, listen
     from storage_core.gateway import serve as run
 
     settings = GatewaySettings(cors_origins=tuple(cors_origin or ()), root_path=root_path)
@@ -41,15 +41,15 @@ def serve(
 
         settings = replace(settings, max_body_size=max_body_size)
     _log_to_standard_error(session)
-    storage = session.storage()
+    name = session.profile_name()
     listener = listen(host, port, unix=unix)
     place = listener.base_url if unix is None else f"unix:{unix}"
     session.out.done(
-        {"serving": session.profile_name(), "address": place, "pid": os.getpid()},
-        f"serving {session.profile_name()} at {place}",
+        {"serving": name, "address": place, "pid": os.getpid()},
+        f"serving {name} at {place}",
     )
     sys.stdout.flush()  # whoever started the server may wait for the address
-    run(storage, listener, workers=workers, settings=settings)
+    run(ServedProfile(name, session.config_path), listener, workers=workers, settings=settings)
 
 
 def _log_to_standard_error(session: Session) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import stat
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -16,7 +14,7 @@ from storage_core.errors import (
     UnsupportedError,
 )
 from storage_core.model import Buffer
-from storage_core.streams import Body, FileSlice
+from storage_core.streams import Body
 
 if TYPE_CHECKING:
     from storage_core.runtime import Runtime
@@ -73,7 +71,7 @@ class _SourceBody(Body):
 class FileBody(_SourceBody):
     """A file object, from its position to its end."""
 
-    __slots__ = ("_file", "_slice", "_start")
+    __slots__ = ("_file", "_start")
 
     def __init__(
         self,
@@ -88,15 +86,6 @@ class FileBody(_SourceBody):
         super().__init__(rest if size is None else size, compute, expected, runtime, deadline)
         self._file = file
         self._start = start
-        self._slice: FileSlice | None = None
-        # Not where the bytes are to be checked on their way.
-        if start is not None and self.size == rest and not expected:
-            fd = _descriptor(file)
-            self._slice = None if fd is None else FileSlice(fd, start, rest or 0)
-
-    @property
-    def file(self) -> FileSlice | None:
-        return self._slice
 
     @property
     def rewindable(self) -> bool:
@@ -145,7 +134,7 @@ class IteratorBody(_SourceBody):
             while True:
                 self._checkpoint()
                 try:
-                    item = await self._runtime.pull(iterator)
+                    item = await self._runtime.pull(iterator, self._deadline.left())
                 except StopAsyncIteration:
                     return
                 yield bytes_of(item)
@@ -189,19 +178,6 @@ def _measure(file: Readable) -> tuple[int | None, int | None]:
     except (AttributeError, OSError):
         return None, None
     return start, max(0, end - start)
-
-
-_PLAIN = (io.FileIO, io.BufferedReader, io.BufferedRandom)
-
-
-def _descriptor(file: Readable) -> int | None:
-    """Descriptor of a regular file; None for one that gives other bytes than the kernel
-    would, as a decompressing one, whose ``fileno()`` is that of the compressed file."""
-    raw = getattr(file, "raw", file)
-    if type(file) not in _PLAIN or type(raw) is not io.FileIO:
-        return None
-    fd = raw.fileno()
-    return fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
 
 
 def flat(view: memoryview) -> Buffer:

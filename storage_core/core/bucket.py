@@ -383,7 +383,11 @@ class BucketCore:
     # --- multipart sessions -----------------------------------------------------------
 
     async def create_upload(
-        self, key: str, attributes: Attributes, compute: Iterable[str]
+        self,
+        key: str,
+        attributes: Attributes,
+        compute: Iterable[str],
+        seconds: float | Deadline | None = None,
     ) -> UploadCore:
         client = self.client
         client.require(client.capabilities.multipart, "multipart uploads")
@@ -391,7 +395,8 @@ class BucketCore:
         attributes = attribute_rules.checked(client, attributes)
         keep = tuple(name for name in compute if name in client.capabilities.checksums)
         request = CreateUploadRequest(self.name, key, attributes, keep)
-        info = await client.call("create_upload", client.driver.create_upload, request)
+        create, deadline = client.driver.create_upload, client.deadline(seconds)
+        info = await client.call("create_upload", create, request, deadline)
         return UploadCore(self, key, info.id)
 
     def resume_upload(self, upload_id: str) -> UploadCore:

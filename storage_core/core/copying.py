@@ -212,7 +212,7 @@ async def _by_parts(
         attributes = await _attributes(self, key, version, info)
     part = max(COPY_PART, -(-info.size // capabilities.max_parts), capabilities.min_part_size)
     part = min(part, capabilities.max_part_size)
-    upload = await target.create_upload(request.key, attributes, ())
+    upload = await target.create_upload(request.key, attributes, (), deadline)
     try:
         parts = []
         for number, start in enumerate(range(0, info.size, part), 1):

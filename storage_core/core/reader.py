@@ -31,19 +31,22 @@ CHUNK = 256 * 1024
 """Bytes in a chunk when a reader is iterated."""
 
 
+_INTERRUPTED = ClosedError("a read of this reader was cancelled; get the object again")
+
+
 class ReaderCore(Releasable):
     """Reads one `ObjectStream` to its end."""
 
     __slots__ = (
         "_attempts",
         "_client",
-        "_closed",
         "_deadline",
         "_failure",
         "_hasher",
         "_request",
         "_stream",
         "_want",
+        "closed",
         "length",
         "position",
         "start",
@@ -61,7 +64,7 @@ class ReaderCore(Releasable):
         self._request = request
         self._stream = stream
         self._deadline = deadline
-        self._closed = False
+        self.closed = False
         self._attempts = 0
         self._failure: StorageError | None = None
         self._hasher: checksum.Hasher | None = None
@@ -88,7 +91,7 @@ class ReaderCore(Releasable):
         data = self._stream.data
         if data is None:
             return None
-        if self._closed or self._failure is not None:
+        if self.closed or self._failure is not None:
             self._refuse()
         if self._want is not None:
             algorithm = self._stream.checksum[0]  # type: ignore[index]
@@ -102,30 +105,36 @@ class ReaderCore(Releasable):
 
     async def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes, all that is left if negative; empty at the end."""
-        if self._closed or self._failure is not None:
+        if self.closed or self._failure is not None:
             self._refuse()
         found = self.read_memory(size)
         if found is not None:
             return found
+        if not size:
+            return b""
+        # Until it went well: an interrupt, such as Ctrl-C, may lose bytes at any point.
+        self._failure = _INTERRUPTED
         if size < 0:
             pieces = []
             while piece := await self._next(CHUNK * 4):
                 pieces.append(piece)
-            return b"".join(pieces)
-        return await self._next(size) if size else b""
+            data = b"".join(pieces)
+        else:
+            data = await self._next(size)
+        self._failure = None
+        return data
 
     def _refuse(self) -> None:
         """Refuse to read on: what comes after bytes that were lost or false is of no use."""
-        if self._closed:
+        if self.closed:
             raise ClosedError("the reader is closed")
         if self._failure is not None:
-            raise copy(self._failure)  # a copy, so that no traceback leads from here to it
+            # A copy, so that no traceback leads from here to it.
+            raise self._placed(copy(self._failure))
 
     def interrupted(self) -> None:
-        """A read was cancelled, and with it bytes may be lost."""
-        self._failure = self._placed(
-            ClosedError("a read of this reader was cancelled; get the object again")
-        )
+        """A read was cancelled, and what it read is lost."""
+        self._failure = _INTERRUPTED
 
     async def _next(self, size: int) -> bytes:
         self._client.runtime.checkpoint()
@@ -242,13 +251,13 @@ class ReaderCore(Releasable):
         """Close what holds nothing but memory; false if `close` must be awaited."""
         if self._stream.data is None:
             return False
-        self._closed = True
+        self.closed = True
         return True
 
     async def close(self) -> None:
         """Release the stream; may be called twice."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             await self._stream.close()
 
 

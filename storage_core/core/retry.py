@@ -13,7 +13,7 @@ class Budget:
     """Repeats left for a storage; shared by its threads."""
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self._most = self._left = policy.budget
+        self._most = self._left = round(policy.budget * 10)  # in tenths
         self._lock = threading.Lock()
         self.used = False
         """Whether it is less than full; read without the lock, as it is almost always false."""
@@ -21,16 +21,16 @@ class Budget:
     def take(self) -> bool:
         """Use one repeat; False when none is left."""
         with self._lock:
-            if self._left < 1:
+            if self._left < 10:
                 return False
-            self._left -= 1
+            self._left -= 10
             self.used = True
             return True
 
     def success(self) -> None:
         """A call went well; some of the budget returns."""
         with self._lock:
-            self._left = min(self._most, self._left + 0.1)
+            self._left = min(self._most, self._left + 1)
             self.used = self._left < self._most
 
 

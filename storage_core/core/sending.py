@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from storage_core.core.retry import Deadline
-from storage_core.errors import ConflictError, NotFoundError, RateLimitedError, StorageError
+from storage_core.errors import ConflictError, NotFoundError, StorageError
 
 if TYPE_CHECKING:
     from storage_core.core.client import Client
@@ -95,7 +95,7 @@ async def _after(
             raise error  # the source's own, and nothing was published
         error = client.classified(failure, operation, request.bucket, request.key, attempt)
         if settle is not None and isinstance(error, StorageError):
-            if error.retryable and not isinstance(error, RateLimitedError):
+            if error.retryable and not error.unsent:
                 lost = error
             if lost is error or (lost and isinstance(error, ConflictError | NotFoundError)):
                 answer = await settle(lost, error)

@@ -62,7 +62,8 @@ def split_upload_id(upload_id: str) -> tuple[str, str]:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
         key = ""
-    if not (key and dot and driver_id and driver_id.isascii() and driver_id.isprintable()):
+    good = key and dot and driver_id and driver_id.isascii() and driver_id.isprintable()
+    if not good or public_upload_id(key, driver_id) != upload_id:
         raise InvalidRequestError(f"{upload_id!r} is not an upload id; pass Upload.id unchanged")
     return key, driver_id
 

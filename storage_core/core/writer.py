@@ -34,6 +34,7 @@ class WriterCore:
         "_declared",
         "_failed",
         "_hashers",
+        "_least",
         "_parts",
         "_seconds",
         "_spool",
@@ -68,17 +69,21 @@ class WriterCore:
         self._parts: list[Part] = []
         self._spool: BinaryIO | None = None
         self._failed = False
+        self._least = 0
         self.done = ""
         self.key = key
         self.attributes = attributes
         self.size = 0
 
     def _part_size(self) -> int:
-        """Grows with the object, so that ten thousand parts reach the largest one."""
+        """Bytes to collect before the next request. Parts grow with the object, so that ten
+        thousand of them reach the largest one."""
         capabilities = self._bucket.client.capabilities
         grown: int = PART * 2 ** (len(self._parts) * 10 // max(1, capabilities.max_parts))
-        most = min(capabilities.max_part_size, capabilities.max_put_size)
-        return max(1, min(grown, most), capabilities.min_part_size)
+        most = capabilities.max_part_size
+        if self._upload is None:
+            most = min(most, capabilities.max_put_size)  # it may stay with one put
+        return max(1, min(max(grown, self._least), most), capabilities.min_part_size)
 
     def _check_open(self) -> None:
         if self.done:
@@ -116,7 +121,9 @@ class WriterCore:
         if self._upload is None:
             client.require_conditions("complete", self._conditions)
             keep = tuple(self._hashers)
-            self._upload = await self._bucket.create_upload(self.key, self.attributes, keep)
+            self._upload = await self._bucket.create_upload(
+                self.key, self.attributes, keep, self._seconds
+            )
         data, self._buffer = self._buffer, bytearray()
         number = len(self._parts) + 1
         self._parts.append(await self._upload.put_part(number, data, None, None, self._seconds))
@@ -140,6 +147,8 @@ class WriterCore:
 
     async def take(self, body: Body) -> PutResult:
         """Write a whole body and commit; abort if it fails."""
+        if body.size is not None:
+            self._least = -(-body.size // self._bucket.client.capabilities.max_parts)
         try:
             async for piece in body:
                 await self.write(piece)
@@ -152,9 +161,11 @@ class WriterCore:
         return await self.commit()
 
     async def commit(self) -> PutResult:
-        """Publish the object; a failure aborts."""
-        self._check_open()
+        """Publish the object; a failure, an earlier one too, aborts."""
+        if self.done:
+            self._check_open()
         try:
+            self._check_open()
             self._verify()
             result = await self._publish()
         except BaseException as failure:

@@ -13,6 +13,7 @@ try:
     from storage_core.gateway.background import Server, serve_background
     from storage_core.gateway.server import Listener, listen, serve
     from storage_core.gateway.settings import GatewaySettings
+    from storage_core.gateway.source import ServedProfile
 except ModuleNotFoundError as error:
     if error.name is None or error.name.split(".")[0] not in ("httptools", "starlette", "uvicorn"):
         raise
@@ -23,6 +24,7 @@ except ModuleNotFoundError as error:
 __all__ = [
     "GatewaySettings",
     "Listener",
+    "ServedProfile",
     "Server",
     "create_app",
     "listen",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -15,46 +14,18 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from storage_core.aio import AsyncStorage
-from storage_core.blocking.storage import Storage
 from storage_core.errors import ClosedError, ConfigError
 from storage_core.gateway.answers import EXPOSED
 from storage_core.gateway.redeem import Redeemer
 from storage_core.gateway.settings import GatewaySettings
+from storage_core.gateway.source import Source, recipe_of
 from storage_core.links import LinkKeys
-from storage_core.opening import Recipe, from_profile
+from storage_core.opening import Recipe
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-Source: TypeAlias = Storage | AsyncStorage | Recipe | Mapping[str, Any] | str | None
-"""What can be served: a storage, which is opened a second time and left alone itself; the
-name of a profile (None: the default one); or a profile as a mapping."""
-
 HEALTH = "/health"
-
-
-def recipe_of(source: Source) -> Recipe:
-    """How to open a source anew, with a driver of its own.
-
-    Raises:
-        ConfigError: the profile can not be had.
-    """
-    if isinstance(source, Storage | AsyncStorage):
-        source = source._recipe
-    if isinstance(source, Recipe):
-        return Recipe(
-            # A driver is made again from its settings: an open one belongs to somebody.
-            copy.deepcopy(source.driver),
-            profile=source.profile,
-            retry=source.retry,
-            links=source.links,
-            capabilities=source.capabilities,
-            bucket=source.bucket,
-            now=source.now,
-        )
-    if isinstance(source, Mapping):
-        return from_profile(None, source)
-    return from_profile(source, None)
 
 
 def create_app(source: Source, *, settings: GatewaySettings | None = None) -> Starlette:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from storage_core.aio import AsyncStorage
 from storage_core.blocking.storage import Storage
 from storage_core.errors import ConfigError
-from storage_core.gateway.app import Source, create_app
+from storage_core.gateway.app import create_app
 from storage_core.gateway.server import Listener, listen, make_server
 from storage_core.gateway.settings import GatewaySettings
+from storage_core.gateway.source import Source
 
 if TYPE_CHECKING:
     from types import TracebackType

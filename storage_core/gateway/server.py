@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
@@ -18,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from storage_core.errors import ConfigError
-from storage_core.gateway.app import Source, create_app, recipe_of
+from storage_core.gateway.app import create_app
 from storage_core.gateway.protocol import GatewayProtocol
 from storage_core.gateway.settings import GatewaySettings
+from storage_core.gateway.source import Source, for_workers
 from storage_core.gateway.supervisor import Supervisor
-from storage_core.opening import Recipe
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -119,8 +120,10 @@ def serve(
     """Serve until SIGINT or SIGTERM; to be called in the main thread.
 
     A stop ends gracefully: no new connections, then transfers under way have
-    `GatewaySettings.drain_timeout`. With several workers SIGHUP replaces them one by one,
-    which makes them read the link keys again.
+    `GatewaySettings.drain_timeout`. With several workers SIGHUP replaces them one by one. A
+    profile given by its name, as `str` or `ServedProfile`, is read anew by each worker, its
+    link keys included. A worker ends only when its successor serves, so a configuration that
+    does not work changes nothing.
 
     Args:
         source: What to serve, as `create_app`.
@@ -129,39 +132,59 @@ def serve(
         settings: Limits and the like.
 
     Raises:
-        ConfigError: the profile can not be had, or a worker could not start.
+        ConfigError: the profile can not be had, or no worker could start.
     """
     if workers < 1:
         raise ConfigError(f"workers is {workers}; it must be at least 1")
     settings = settings or GatewaySettings()
-    recipe = recipe_of(source)
     try:
+        source = for_workers(source)
         if workers == 1:
-            run_worker(recipe, settings, listener.socket)
+            run_worker(source, settings, listener.socket)
         else:
-            start = functools.partial(run_worker, recipe, settings, listener.socket)
+            start = functools.partial(run_worker, source, settings, listener.socket)
             grace = settings.drain_timeout + 5
             Supervisor(start, workers, grace=grace, on_stop=listener.close).run()
     finally:
         listener.close()
 
 
-def run_worker(recipe: Recipe, settings: GatewaySettings, bound: socket.socket) -> None:
+def run_worker(
+    source: Source,
+    settings: GatewaySettings,
+    bound: socket.socket,
+    ready: Callable[[], None] | None = None,
+) -> None:
     """Serve in this process until it is told to stop.
+
+    Args:
+        source: What to serve.
+        settings: Limits and the like.
+        bound: The listening socket.
+        ready: Called once requests are answered.
 
     Raises:
         ConfigError: it could not start.
     """
-    app = create_app(recipe, settings=settings)
+    app = create_app(source, settings=settings)
     server = make_server(app, settings)
+    if ready is not None:
+        # uvicorn calls this with its first tick, when it has started; every 30 s it says so again.
+        server.config.callback_notify = _awaitable(ready)
     if parent_process() is not None:
         threading.Thread(target=_stop_as_orphan, args=(server,), daemon=True).start()
-    with _swallowed_signals():
-        try:
-            server.run(sockets=[bound])
-        except SystemExit as error:
-            failure = app.state.served.failure or error
-            raise ConfigError(f"the link server could not start: {failure}") from failure
+    with _swallowed_signals(), suppress(SystemExit):  # uvicorn's way out of a failed start
+        server.run(sockets=[bound])
+    if not server.started:
+        failure = app.state.served.failure
+        raise ConfigError(f"the link server could not start: {failure}") from failure
+
+
+def _awaitable(call: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def awaited() -> None:
+        call()
+
+    return awaited
 
 
 def make_server(app: Starlette, settings: GatewaySettings) -> uvicorn.Server:

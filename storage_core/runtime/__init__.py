@@ -28,6 +28,12 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+SUSPENDED = (
+    "a coroutine suspended under blocking I/O: the driver must not declare 'blocking' in"
+    " supported_io, or must do its I/O by plain calls"
+)
+
+
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends to its end.
 
@@ -39,10 +45,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     coroutine.close()
-    raise RuntimeError(
-        "a coroutine suspended under blocking I/O: the driver must not declare 'blocking'"
-        " in supported_io, or must do its I/O by plain calls"
-    )
+    raise RuntimeError(SUSPENDED)
 
 
 class Runtime(ABC):
@@ -62,8 +65,13 @@ class Runtime(ABC):
         """Call what may block, such as reading a caller's file."""
         return function(*args, **kwargs)
 
-    async def pull(self, iterator: AsyncIterator[T]) -> T:
-        """The next item of a caller's async iterator, from the loop it belongs to."""
+    async def pull(self, iterator: AsyncIterator[T], seconds: float | None = None) -> T:
+        """The next item of a caller's async iterator, from the loop it belongs to.
+
+        Raises:
+            StopAsyncIteration: there is none.
+            OperationTimeoutError: it did not come within ``seconds``.
+        """
         raise NotImplementedError
 
     async def within(self, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
@@ -128,7 +136,7 @@ def check_left(seconds: float | None, work: Coroutine[Any, Any, Any]) -> None:
     """
     if seconds is not None and seconds <= 0:
         work.close()
-        raise OperationTimeoutError("the deadline passed")
+        raise OperationTimeoutError("the deadline passed", unsent=True)
 
 
 def for_blocking_face(driver: Driver) -> BlockingRuntime:

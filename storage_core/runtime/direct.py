@@ -33,5 +33,11 @@ class Direct(AsyncRuntime):
     async def blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.to_thread(function, *args, **kwargs)
 
-    async def pull(self, iterator: AsyncIterator[T]) -> T:
-        return await anext(iterator)
+    async def pull(self, iterator: AsyncIterator[T], seconds: float | None = None) -> T:
+        if seconds is None:
+            return await anext(iterator)
+        return await interrupted_after(seconds, _item(iterator))
+
+
+async def _item(iterator: AsyncIterator[T]) -> T:
+    return await anext(iterator)

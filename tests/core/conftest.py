@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from storage_conformance.faces import Portal, as_blocking
-from tests.core.drivers import CARRIERS, Scripted
 
 import storage_core
+from storage_conformance.faces import Portal, as_blocking
 from storage_core import Bucket, RetryPolicy, Storage, aio
 from storage_core.core.client import Client
+from tests.core.drivers import CARRIERS, Scripted
 
 FAST = RetryPolicy(attempts=5)
 
@@ -20,6 +20,13 @@ Opener = Callable[..., Storage]
 
 def client_of(storage: Any) -> Client:
     return getattr(storage, "_target", storage)._client
+
+
+def scripted(bucket: Bucket) -> Scripted:
+    """The driver behind a bucket."""
+    driver = bucket.storage.driver
+    assert isinstance(driver, Scripted)
+    return driver
 
 
 def without_waiting(storage: Any) -> list[float]:

@@ -55,7 +55,7 @@ class Scripted(MemoryDriver):
     ) -> None:
         made = settings or MemorySettings(versions=versions, min_part_size=min_part_size)
         super().__init__(made)
-        self.supported_io = frozenset(io)  # type: ignore[misc, arg-type, assignment]
+        self.supported_io = frozenset(io)  # type: ignore[arg-type]
         self.capabilities = replace(self.capabilities, **capabilities)
         self.script: dict[str, list[Step]] = {}
         self.calls: list[tuple[str, Any]] = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage_core import checksum
+from storage_core import Buffer, checksum
 
 # RFC 3720 appendix B.4: data and CRC, whose bytes the RFC prints lowest first.
 VECTORS = [
@@ -78,9 +78,9 @@ def test_combining_lengths_is_additive(first: int, second: int, length: int):
 @pytest.mark.parametrize("size", [0, 1, checksum.PIECE - 1, checksum.PIECE, checksum.PIECE + 1])
 def test_any_buffer_of_any_size(size: int):
     data = (bytes(range(256)) * (size // 256 + 1))[:size]
-    views = [bytearray(data), memoryview(data), memoryview(bytearray(data))]
+    views: list[Buffer] = [bytearray(data), memoryview(data), memoryview(bytearray(data))]
     if size % 4 == 0:
-        views.append(memoryview(array.array("I", data)))
+        views.append(memoryview(array.array("I", data)))  # type: ignore[arg-type]
     for name in checksum.ALGORITHMS:
         expected = checksum.digest(name, data)
         for view in views:

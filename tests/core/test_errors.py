@@ -119,14 +119,14 @@ def test_the_cause_goes_along_where_it_can_be_pickled():
     assert repr(twin.__cause__) == repr(error.__cause__)
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text}")
 
 
 def test_a_cause_that_can_not_be_pickled_does_not_keep_the_error_back():
     error = UnavailableError("x")
-    error.__cause__ = Unpicklable(1, "y")
+    error.__cause__ = UnpicklableError(1, "y")
     twin = pickle.loads(pickle.dumps(error))
     assert str(twin) == "x"
     assert twin.__cause__ is None

@@ -115,7 +115,7 @@ def test_prefixes_may_be_empty_and_are_text():
         keys.check_prefix(prefix)
     with pytest.raises(InvalidKeyError, match="delimiter is a str, not bytes"):
         keys.check_prefix(b"/", "delimiter")  # type: ignore[arg-type]
-    with pytest.raises(InvalidKeyError, match="start_after .* lone surrogate"):
+    with pytest.raises(InvalidKeyError, match=r"start_after .* lone surrogate"):
         keys.check_prefix("\ud800", "start_after")
 
 

@@ -74,8 +74,7 @@ def test_a_range_selects_what_a_slice_does(size: int, start: int, stop: int | No
         return
     try:
         first, end = wanted.resolve(size)
-    except InvalidRangeError as error:
-        assert error.status == 416
+    except InvalidRangeError:
         assert start >= size
         return
     assert 0 <= first <= end <= size
@@ -97,8 +96,10 @@ def test_the_edges_of_an_object():
     assert ByteRange(-2).resolve(5) == (3, 5)
     assert ByteRange(-2).resolve(0) == (0, 0)
     for start in (5, 6):
-        with pytest.raises(InvalidRangeError, match=f"starts at byte {start}, the object has 5"):
+        says = f"starts at byte {start}, the object has 5"
+        with pytest.raises(InvalidRangeError, match=says) as caught:
             ByteRange(start).resolve(5)
+        assert caught.value.status == 416
     with pytest.raises(InvalidRangeError):
         ByteRange(0).resolve(0)
 

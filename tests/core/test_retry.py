@@ -7,16 +7,16 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from storage_conformance.memory import MemoryDriver
-from tests.core.conftest import Opener, client_of, without_waiting
-from tests.core.drivers import Before, Lost, Scripted
 
+from storage_conformance.memory import MemoryDriver
 from storage_core import Bucket, RetryPolicy
+from storage_core.core.bodies import make_body
 from storage_core.core.retry import Budget, Deadline, wait_before
 from storage_core.errors import (
     BucketExistsError,
@@ -35,7 +35,8 @@ from storage_core.errors import (
 )
 from storage_core.requests import DeleteRequest, PutRequest
 from storage_core.runtime import Inline, drive
-from storage_core.core.bodies import make_body
+from tests.core.conftest import Opener, client_of, without_waiting
+from tests.core.drivers import Before, Lost, Scripted
 
 
 def down() -> UnavailableError:
@@ -61,7 +62,7 @@ def test_waits_grow_up_to_the_cap(attempt: int, base: float, factor: float):
     policy = RetryPolicy(base=base, cap=base * factor)
     wait = wait_before(policy, attempt, None)
     assert 0 <= wait <= min(policy.cap, base * 2 ** (attempt - 1))
-    assert wait_before(policy, attempt, 5000.0) == 5000.0  # the service knows best
+    assert wait_before(policy, attempt, 1e6) == 1e6  # the service knows best
 
 
 def test_waits_are_spread():
@@ -240,24 +241,24 @@ def test_a_storage_closed_meanwhile_is_not_asked_again(inline: Opener):
 # --- errors of drivers --------------------------------------------------------------------
 
 
-class Raw(Exception):
+class RawError(Exception):
     pass
 
 
 class Classifying(Scripted):
     def classify(self, error: Exception) -> StorageError | None:
-        return UnavailableError(f"was {error}") if isinstance(error, Raw) else None
+        return UnavailableError(f"was {error}") if isinstance(error, RawError) else None
 
 
 def test_a_drivers_own_error_is_classified_and_kept_as_cause(opened: Opener):
     driver = Classifying()
     bucket = opened(driver, retry=RetryPolicy(attempts=1)).create_bucket("fruit")
     for method, call in (("head", lambda: bucket.head("a")), ("put", lambda: bucket.put("a", b""))):
-        driver.script[method] = [Raw("raw")]
+        driver.script[method] = [RawError("raw")]
         with pytest.raises(UnavailableError, match=f"{method} fruit/a: was raw") as caught:
             call()
-        assert isinstance(caught.value.__cause__, Raw)
-    driver.script["head"] = [Raw("raw")]
+        assert isinstance(caught.value.__cause__, RawError)
+    driver.script["head"] = [RawError("raw")]
     assert not bucket.storage.closed
 
 
@@ -277,15 +278,11 @@ def test_an_error_nobody_knows_passes_as_the_bug_it_is(opened: Opener):
 def test_the_cause_a_driver_gave_stays(inline: Opener):
     driver, bucket = made(inline)
     error = PermissionDeniedError("no")
-    error.__cause__ = Raw("raw")
+    error.__cause__ = RawError("raw")
     driver.script["head"] = [error]
     with pytest.raises(PermissionDeniedError) as caught:
         bucket.head("a")
-    assert isinstance(caught.value.__cause__, Raw)
-
-
-class Marker(Exception):
-    pass
+    assert isinstance(caught.value.__cause__, RawError)
 
 
 @pytest.mark.parametrize("lasting", [True, False])
@@ -317,7 +314,7 @@ def test_a_failure_keeps_nothing_alive(
             gone.append(weakref.ref(held))
             raise PermissionDeniedError("no") if lasting else down()
 
-        head = put = move = head_bucket = _fail
+        head = put = move = head_bucket = _fail  # type: ignore[assignment]
 
     from storage_conformance.memory_settings import MemorySettings
 
@@ -325,10 +322,8 @@ def test_a_failure_keeps_nothing_alive(
     gc.collect()
     gc.disable()
     try:
-        try:
+        with suppress(StorageError):
             call(bucket)
-        except StorageError:
-            pass
         assert gone
         assert [one for one in gone if one() is not None] == []
     finally:
@@ -639,11 +634,12 @@ def test_the_deadline_of_a_put_counts_for_its_parts_too(opened: Opener):
     driver = Scripted(unsized_put=False)
     storage = opened(driver, capabilities={"max_part_size": 10})
     bucket = storage.create_bucket("fruit")
-    seen = []
+    seen: list[float] = []
     runtime = client_of(storage).runtime
     within = runtime.within
 
     async def watched(seconds: float | None, work: Any) -> Any:
+        assert seconds is not None
         seen.append(seconds)
         return await within(seconds, work)
 
@@ -651,7 +647,7 @@ def test_the_deadline_of_a_put_counts_for_its_parts_too(opened: Opener):
     bucket.put("a", iter([b"x" * 25]), deadline=100)
     assert len(seen) == len(driver.calls) - 1
     assert seen == sorted(seen, reverse=True)
-    assert all(one is not None and 0 < one <= 100 for one in seen)
+    assert all(0 < one <= 100 for one in seen)
 
 
 def test_an_asyncio_driver_is_interrupted_at_the_deadline(opened: Opener, carrier: str):

@@ -18,18 +18,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from storage_conformance.faces import Portal
-from tests.core.conftest import Opener, client_of
-from tests.core.drivers import Before, Scripted, Streamed
-from tests.core.sockets import Server, SocketDriver, serving
 
 import storage_core
+from storage_conformance.faces import Portal
 from storage_core import ClosedError, ConfigError, aio
 from storage_core.errors import OperationTimeoutError
 from storage_core.runtime import Inline, drive, for_async_face, for_blocking_face, threaded
 from storage_core.runtime.direct import Direct
 from storage_core.runtime.loop_thread import LoopThread
 from storage_core.runtime.threaded import Threaded
+from tests.core.conftest import Opener, client_of
+from tests.core.drivers import Before, Scripted, Streamed
+from tests.core.sockets import Server, SocketDriver, serving
 
 WAIT = 20
 """Seconds a test waits for what must happen; only a failing one waits that long."""
@@ -56,6 +56,13 @@ async def until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)
+
+
+def drain(reader: Any, size: int, begun: threading.Event | None = None) -> None:
+    if begun is not None:
+        begun.set()
+    while reader.read(size):
+        pass
 
 
 def threads() -> set[str]:
@@ -293,8 +300,7 @@ def test_a_deadline_interrupts_a_stalled_read(opened: Opener, server: Server, ca
     bucket.put("stall", bytes(server.size))
     with bucket.get("stall", verify=False, deadline=0.3) as reader:
         with pytest.raises(OperationTimeoutError) as caught:
-            while reader.read(server.size):
-                pass
+            drain(reader, server.size)
         assert (caught.value.operation, caught.value.key) == ("get", "stall")
         with pytest.raises(OperationTimeoutError):
             reader.read(1)
@@ -325,9 +331,7 @@ def test_ctrl_c_during_a_read_ends_the_request(server: Server, no_new_descriptor
         ready = threading.Event()
         interrupter = interrupt_when(ready)
         with bucket.get("stall") as reader, pytest.raises(KeyboardInterrupt):
-            ready.set()
-            while True:
-                reader.read(server.size)
+            drain(reader, server.size, ready)
         interrupter.join()
         assert server.gone.wait(WAIT)
         bucket.put("after", b"x")  # the loop goes on
@@ -350,8 +354,7 @@ class Slow(Scripted):
             assert self.go_on.wait(WAIT)
         else:
             try:
-                while not self.go_on.is_set():
-                    await asyncio.sleep(0.001)
+                await until(self.go_on.is_set)
             except asyncio.CancelledError:
                 self.cancelled.set()
                 if not self.stubborn:
@@ -557,7 +560,7 @@ def test_after_a_cancelled_read_nothing_is_read_over_the_gap(io: str):
 
     class Waits(Streamed):
         async def get(self, request: Any) -> Any:
-            stream = await super().get(request)
+            stream: Any = await super().get(request)
             inner = stream.read
 
             async def read(size: int) -> bytes:
@@ -643,13 +646,18 @@ def test_a_fork_while_the_loop_is_busy():
         with ThreadPoolExecutor(1) as pool:
             busy = pool.submit(bucket.get, "a")
             assert driver.begun.wait(WAIT)
-            in_child(lambda: bucket.put("b", b"y") and storage.close())
+
+            def work() -> None:
+                bucket.put("b", b"y")
+                storage.close()
+
+            in_child(work)
             driver.go_on.set()
             busy.result(WAIT).close()
 
 
 def test_an_async_storage_works_in_a_child_with_its_own_loop():
-    storage = aio.open_driver(Scripted(("blocking",)))
+    storage: Any = aio.open_driver(Scripted(("blocking",)))
 
     async def use(key: str) -> None:
         bucket = storage.bucket("fruit")
@@ -670,7 +678,7 @@ def test_an_async_storage_works_in_a_child_with_its_own_loop():
 
 @pytest.mark.parametrize("io", ["blocking", "asyncio"])
 def test_one_async_storage_on_several_loops(io: str):
-    storage = aio.open_driver(Scripted((io,)))
+    storage: Any = aio.open_driver(Scripted((io,)))
 
     async def begin() -> None:
         await storage
@@ -789,12 +797,16 @@ def test_what_can_not_be_opened_leaves_nothing(carrier: str, portal: Portal):
     io = ("asyncio",) if carrier in {"loop_thread", "direct"} else ("blocking",)
     blocking = carrier in {"inline", "loop_thread"}
     wrong = Scripted(io)
+
+    def open_one(driver: Scripted, capabilities: dict[str, Any] | None) -> None:
+        if blocking:
+            storage_core.open_driver(driver, capabilities=capabilities)
+        else:
+            portal.call(aio.open_driver(driver, capabilities=capabilities)._open)
+
     for driver, capabilities in ((NotOpened(io), None), (wrong, {"teleport": True})):
         with pytest.raises(ConfigError):
-            if blocking:
-                storage_core.open_driver(driver, capabilities=capabilities)
-            else:
-                portal.call(aio.open_driver(driver, capabilities=capabilities)._open)
+            open_one(driver, capabilities)
     assert wrong.opened == 0
     assert threads() == set()
 
@@ -844,7 +856,7 @@ def test_asyncio_has_nothing_to_complain_of(caplog: pytest.LogCaptureFixture):
             await storage.delete_bucket("fruit", force=True)
 
     with caplog.at_level(logging.DEBUG):
-        for io in ("blocking", "asyncio"):
-            run(lambda io=io: main(io))
+        run(lambda: main("blocking"))
+        run(lambda: main("asyncio"))
     gc.collect()
     assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import storage_core
 from storage_core import Bucket, Storage
 from storage_local.driver import LocalDriver
-from storage_local.layout import Options, Root
+from storage_local.layout import Root
 from storage_local.settings import LocalSettings
 from storage_local.tree import Limits
 
@@ -35,7 +37,7 @@ def open_storage(place: Path) -> Iterator[OpenStorage]:
     """Opens the root through the blocking face, closed at the end of the test."""
     opened: list[Storage] = []
 
-    def open_(limits: Limits | None = None, **settings: object) -> Storage:
+    def open_(limits: Limits | None = None, **settings: Any) -> Storage:
         driver = make_driver(place, limits, **settings)
         storage = storage_core.open_driver(driver)
         opened.append(storage)
@@ -46,16 +48,11 @@ def open_storage(place: Path) -> Iterator[OpenStorage]:
         storage.close()
 
 
-def make_driver(place: Path, limits: Limits | None = None, **settings: object) -> LocalDriver:
-    values: dict[str, object] = {"root": place, "fsync": False} | settings
-    driver = LocalDriver(LocalSettings(**values))  # type: ignore[arg-type]
+def make_driver(place: Path, limits: Limits | None = None, **settings: Any) -> LocalDriver:
+    driver = LocalDriver(LocalSettings(**{"root": place, "fsync": False, **settings}))
     if limits is not None:
-        driver.options = Options(**{**as_dict(driver.options), "limits": limits})
+        driver.options = replace(driver.options, limits=limits)
     return driver
-
-
-def as_dict(options: Options) -> dict[str, object]:
-    return {name: getattr(options, name) for name in options.__dataclass_fields__}
 
 
 @pytest.fixture

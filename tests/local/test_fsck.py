@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from storage_local.fsck import Report
-from storage_local.names import file_name, sort_key
-from storage_local.tree import Limits
 
 import storage_core
 from storage_core import BucketNotFoundError, IntegrityError, ObjectNotFoundError
+from storage_local.fsck import Report
+from storage_local.names import file_name, sort_key
+from storage_local.tree import Limits
 from tests.local.conftest import driver_of, make_driver, root_of
 
 LARGE = os.urandom(100_000)
@@ -34,8 +34,8 @@ def filled(open_storage):
     return bucket
 
 
-def fsck(bucket: storage_core.Bucket, **options: bool) -> Report:
-    return driver_of(bucket.storage).fsck(**options)
+def fsck(bucket: storage_core.Bucket, *, repair: bool = False, deep: bool = False) -> Report:
+    return driver_of(bucket.storage).fsck(repair=repair, deep=deep)
 
 
 def kinds(report: Report) -> list[str]:

@@ -6,9 +6,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from storage_local.import_tree import ImportReport
 
 from storage_core import BucketNotFoundError, ConfigError
+from storage_local.import_tree import ImportReport
 from tests.local.conftest import driver_of
 
 

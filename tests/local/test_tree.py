@@ -95,18 +95,18 @@ class TreeMachine(RuleBasedStateMachine):
         size=st.integers(1, 5),
     )
     def list_groups(self, prefix, delimiter, size):
-        expected = []
+        expected: list[str] = []
         for key in sorted(self.model, key=str.encode):
             if key.startswith(prefix):
                 found = key.find(delimiter, len(prefix))
                 item = key if found < 0 else key[: found + len(delimiter)] + "\0group"
                 if item not in expected[-1:]:
                     expected.append(item)
-        found = []
+        listed: list[str] = []
         for page in self.bucket.list(prefix=prefix, delimiter=delimiter, page_size=size).pages():
             assert len(page.items) <= size
-            found += [item.key + ("\0group" if item.is_prefix else "") for item in page.items]
-        assert found == expected
+            listed += [item.key + ("\0group" if item.is_prefix else "") for item in page.items]
+        assert listed == expected
 
     @rule()
     def reopen(self):

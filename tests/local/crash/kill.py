@@ -8,10 +8,9 @@ import signal
 import time
 from pathlib import Path
 
-from storage_local.tree import Limits
-
 import storage_core
 from storage_core import Bucket, Storage
+from storage_local.tree import Limits
 from tests.local.conftest import make_driver
 from tests.local.crash.world import INLINE, LARGE, SMALL, fsck, look
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from storage_local import syscalls
 
+from storage_local import syscalls
 from tests.local.crash.world import CASES, SCENARIOS, Act, between, examine, fill, look, open_world
 
 STEPS = (

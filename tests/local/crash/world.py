@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import storage_core
+from storage_core import Bucket, ObjectSummary, Storage
 from storage_local.driver import LocalDriver
 from storage_local.fsck import Report
 from storage_local.tree import Limits
-
-import storage_core
-from storage_core import Bucket, Storage
 from tests.local.conftest import make_driver
 
 SMALL, LARGE = 20, 300
@@ -57,6 +56,7 @@ def look(storage: Storage) -> State:
         bucket = storage.bucket(found.name)
         state[found.name] = "bucket"
         for item in bucket.list():
+            assert isinstance(item, ObjectSummary)
             with bucket.get(item.key) as reader:
                 data = reader.read()
             info = bucket.head(item.key)
@@ -159,6 +159,10 @@ def _delete_current_version(bucket: Bucket) -> None:
     bucket.delete("large", version=newest.version)
 
 
+def _create(storage: Storage) -> None:
+    storage.create_bucket("brand-new")
+
+
 def _move_away(storage: Storage) -> None:
     storage.bucket("fruit").move("large", "new", target=storage.bucket("other"))
 
@@ -186,7 +190,7 @@ SCENARIOS: dict[str, Scenario] = {
     "complete": Scenario(_on(_complete)),
     "abort": Scenario(_on(_abort)),
     "split": Scenario(_on(lambda b: b.put("new", body("n", SMALL))), split=True),
-    "create bucket": Scenario(lambda storage: storage.create_bucket("brand-new") and None),
+    "create bucket": Scenario(_create),
     "delete bucket": Scenario(lambda storage: storage.delete_bucket("spare")),
     "delete version": Scenario(_on(_delete_current_version), versions=(True,)),
 }

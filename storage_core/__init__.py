@@ -1,5 +1,4 @@
-"""One storage API for Python: buckets and objects on local disk, S3, Azure Blob or Google
-Cloud Storage, chosen by a config file.
+"""One storage API for Python: buckets and objects behind drivers that a config file chooses.
 
     import storage_core
 

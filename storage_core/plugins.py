@@ -108,7 +108,10 @@ def _broken(entry: EntryPoint, error: Exception) -> ConfigError:
 
 def _not_installed(name: str) -> str:
     if name in EXTRAS:
-        return f"the driver {name!r} is not installed: {_install(name)}"
+        return (
+            f"the driver {name!r} is not installed: {_install(name)} (in a version that has"
+            " it; this one does not)"
+        )
     import difflib
 
     names = sorted(_entry_points())

@@ -104,7 +104,7 @@ class Threaded(AsyncRuntime):
                 if isinstance(outcome, _Done):
                     return outcome.value  # type: ignore[no-any-return]
                 if not isinstance(outcome, _Pull):
-                    raise RuntimeError(SUSPENDED)
+                    raise RuntimeError(SUSPENDED)  # noqa: TRY004 - the driver's fault
                 step = await self._pulled(coroutine, outcome, call)
         except _Cancelled:
             raise _closed_error() from None
@@ -148,7 +148,7 @@ class Threaded(AsyncRuntime):
         call.pulling = True
         try:
             item = await interrupted_after(pull.seconds, _item(pull.iterator))
-        except asyncio.CancelledError as cancelled:
+        except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and task is not None and task.cancelling() == 1:
                 task.uncancel()  # it was `close` that asked
@@ -156,9 +156,9 @@ class Threaded(AsyncRuntime):
                 call.cancelled.set()
                 with contextlib.suppress(_Cancelled):  # the coroutine cleans up first
                     await self._in_thread(lambda: coroutine.throw(_Cancelled()), _Call())
-                raise cancelled
+                raise
             return lambda: coroutine.throw(_Cancelled())
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is the caller's
             error = failure  # the name `failure` ends with this block
             return lambda: coroutine.throw(error)
         finally:
@@ -175,7 +175,8 @@ class Threaded(AsyncRuntime):
     async def pull(self, iterator: AsyncIterator[T], seconds: float | None = None) -> T:
         if self._carried.call is None:
             raise RuntimeError("an async iterator was read outside of its call")
-        return await _Pull(iterator, seconds)
+        item: T = await _Pull(iterator, seconds)
+        return item
 
     def checkpoint(self) -> None:
         call = self._carried.call

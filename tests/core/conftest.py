@@ -12,6 +12,7 @@ from storage_conformance.faces import Portal, as_blocking
 from storage_core import Bucket, RetryPolicy, Storage, aio
 from storage_core.core.client import Client
 from tests.core.drivers import CARRIERS, Scripted
+from tests.core.sockets import Server, serving
 
 FAST = RetryPolicy(attempts=5)
 
@@ -129,3 +130,18 @@ def descriptors() -> set[str]:
         except FileNotFoundError:
             continue
     return found
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def close() -> Iterator[list[Any]]:
+    made: list[Any] = []
+    yield made
+    for one in made:
+        if hasattr(one, "close"):
+            one.close()

@@ -392,3 +392,38 @@ def test_only_documented_errors_come_from_a_shaky_service(inline: Opener):
 
     driver, bucket = made(inline, retry=RetryPolicy(budget=1e9))
     holds()
+
+
+class Interrupting(Streamed):
+    """A key is pressed while the second piece is on its way."""
+
+    async def get(self, request: Any) -> Any:
+        stream: Any = Interrupted(await super().get(request))
+        return stream
+
+
+class Interrupted:
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.checksum = stream.checksum
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def read(self, size: int) -> bytes:
+        if self._stream.position:
+            raise KeyboardInterrupt
+        found: bytes = await self._stream.read(size)
+        return found
+
+
+def test_after_an_interrupt_nothing_is_read_over_the_gap(inline: Opener):
+    _, bucket = made(inline, Interrupting())
+    with bucket.get("a") as reader:
+        assert reader.read(1000) == DATA[:1000]
+        with pytest.raises(KeyboardInterrupt):
+            reader.read(1000)
+        for size in (1000, -1):
+            with pytest.raises(ClosedError):
+                reader.read(size)
+    assert reader.closed

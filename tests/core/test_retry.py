@@ -1,4 +1,4 @@
-"""What is repeated, how often, and what a lost answer comes to."""
+"""What is repeated, how often, how long, and what a caller hears of it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,18 @@ from hypothesis import strategies as st
 
 from storage_conformance.memory import MemoryDriver
 from storage_core import Bucket, RetryPolicy
-from storage_core.core.bodies import make_body
 from storage_core.core.retry import Budget, Deadline, wait_before
 from storage_core.errors import (
-    BucketExistsError,
-    BucketNotFoundError,
     InvalidRequestError,
-    ObjectChangedError,
     ObjectNotFoundError,
     OperationTimeoutError,
-    OutcomeUnknownError,
     PermissionDeniedError,
-    PreconditionFailedError,
     RateLimitedError,
     StorageError,
     UnavailableError,
-    UploadNotFoundError,
 )
-from storage_core.requests import DeleteRequest, PutRequest
-from storage_core.runtime import Inline, drive
 from tests.core.conftest import Opener, client_of, without_waiting
-from tests.core.drivers import Before, Lost, Scripted
+from tests.core.drivers import Before, Scripted
 
 
 def down() -> UnavailableError:
@@ -54,7 +45,7 @@ def stored(driver: Scripted, key: str) -> bytes:
     return driver._state.bucket("fruit").find(key).data
 
 
-# --- waits, budget, deadline --------------------------------------------------------------
+# --- waits, budget, deadline ---------------------------------------------------------
 
 
 @given(st.integers(1, 60), st.floats(0.001, 10), st.floats(1, 3600))
@@ -103,7 +94,7 @@ def test_a_deadline():
     assert Deadline(-1).passed()
 
 
-# --- calls that may be repeated -----------------------------------------------------------
+# --- calls that may be repeated ------------------------------------------------------
 
 
 def test_a_passing_failure_is_repeated(opened: Opener):
@@ -238,7 +229,7 @@ def test_a_storage_closed_meanwhile_is_not_asked_again(inline: Opener):
     assert driver.names() == ["head"]
 
 
-# --- errors of drivers --------------------------------------------------------------------
+# --- errors of drivers ---------------------------------------------------------------
 
 
 class RawError(Exception):
@@ -330,304 +321,7 @@ def test_a_failure_keeps_nothing_alive(
         gc.enable()
 
 
-# --- conditional writes whose answer is lost ----------------------------------------------
-
-
-def put(bucket: Bucket, data: bytes = b"mine", **conditions: Any) -> Any:
-    return bucket.put("a", data, **conditions)
-
-
-def test_our_own_success_is_told_as_such(opened: Opener):
-    driver = Scripted()
-    bucket = opened(driver).create_bucket("fruit")
-    driver.script["put"] = [Lost(down())]
-    result = put(bucket, if_absent=True)
-    assert driver.names().count("put") == 1  # it was there already
-    info = bucket.head("a")
-    assert (result.etag, result.size, result.version) == (info.etag, 4, info.version)
-    driver.script["put"] = [Lost(down())]
-    assert put(bucket, b"again", if_match=info.etag).etag == bucket.head("a").etag
-    assert stored(driver, "a") == b"again"
-
-
-def test_what_did_not_happen_is_done_again(inline: Opener):
-    driver, bucket = made(inline)
-    driver.script["put"] = [down(), down()]
-    put(bucket, if_absent=True)
-    ids = {request.write_id for request in driver.requests("put")}
-    assert len(driver.requests("put")) == 3
-    assert len(ids) == 1  # one write, one id
-    assert None not in ids
-
-
-def other_writes(driver: Scripted, data: bytes = b"mine") -> Any:
-    """Somebody else puts identical bytes first."""
-
-    def write(_: Any) -> None:
-        body = make_body(data, Inline())
-        drive(MemoryDriver.put(driver, PutRequest("fruit", "a", body, write_id="other")))
-
-    return write
-
-
-def test_identical_bytes_of_another_writer_are_not_ours(inline: Opener):
-    driver, bucket = made(inline)
-
-    def write_and_fail(request: Any) -> None:
-        other_writes(driver)(request)
-        raise down()
-
-    driver.script["put"] = [Before(write_and_fail)]
-    with pytest.raises(PreconditionFailedError):
-        put(bucket, if_absent=True)
-    assert bucket.head("a").write_id == "other"
-
-
-def test_a_first_try_that_lands_late_is_ours_all_the_same(inline: Opener):
-    """The look finds nothing yet; then the first try lands, and the second one is refused."""
-    driver, bucket = made(inline)
-
-    def lands(request: Any) -> None:
-        late = drive(MemoryDriver.put(driver, driver.requests("put")[0]))
-        assert late.etag
-
-    driver.script["put"] = [down(), Before(lands)]
-    result = put(bucket, if_absent=True)
-    assert driver.names().count("put") == 2
-    assert result.etag == bucket.head("a").etag
-
-
-def test_whether_a_swap_happened_before_another_one_can_not_be_told(inline: Opener):
-    driver, bucket = made(inline)
-    first = put(bucket, b"1")
-    landed = driver.script["head"] = [Before(other_writes(driver, b"3"))]
-    driver.script["put"] = [Lost(down())]
-    with pytest.raises(OutcomeUnknownError, match="others changed the object") as caught:
-        put(bucket, b"2", if_match=first.etag)
-    assert landed == []
-    assert isinstance(caught.value.__cause__, UnavailableError)
-    assert (caught.value.operation, caught.value.key) == ("put", "a")
-
-
-def test_a_swap_that_did_not_happen_is_done_again(inline: Opener):
-    driver, bucket = made(inline)
-    first = put(bucket, b"1")
-    driver.script["put"] = [down()]
-    put(bucket, b"2", if_match=first.etag)
-    assert stored(driver, "a") == b"2"
-
-
-def test_an_object_that_can_not_be_looked_at(inline: Opener):
-    driver, bucket = made(inline)
-    driver.script["put"] = [Lost(down())]
-    driver.script["head"] = [PermissionDeniedError("no")]
-    with pytest.raises(OutcomeUnknownError, match="could not be looked at") as caught:
-        put(bucket, if_absent=True)
-    assert isinstance(caught.value.__cause__, PermissionDeniedError)
-
-
-def test_without_write_ids_a_lost_answer_stays_lost(inline: Opener):
-    driver, bucket = made(inline, Scripted(write_ids=False))
-    driver.script["put"] = [Lost(down())]
-    with pytest.raises(OutcomeUnknownError, match="keeps no write ids"):
-        put(bucket, if_absent=True)
-    assert driver.names() == ["put"]
-    assert driver.requests("put")[0].write_id is None
-
-
-def test_a_refusal_for_being_too_many_is_no_lost_answer(inline: Opener):
-    driver, bucket = made(inline, Scripted(write_ids=False))
-    driver.script["put"] = [RateLimitedError("slow down")]
-    put(bucket, if_absent=True)
-    assert driver.names() == ["put", "put"]
-
-
-def test_an_unconditional_put_is_simply_repeated(inline: Opener):
-    driver, bucket = made(inline)
-    driver.script["put"] = [Lost(down())]
-    put(bucket)
-    assert driver.names() == ["put", "put"]
-    assert driver.requests("put")[0].write_id is None
-
-
-def test_when_tries_run_out_what_is_known_not_to_have_happened_is_told(inline: Opener):
-    driver, bucket = made(inline, retry=RetryPolicy(attempts=2))
-    driver.script["put"] = [down(), down()]
-    with pytest.raises(UnavailableError):
-        put(bucket, if_absent=True)
-    assert not bucket.exists("a")
-
-
-# --- other operations whose answer is lost ------------------------------------------------
-
-
-@pytest.mark.parametrize("conditions", [{}, {"if_absent": True}])
-def test_a_completion_whose_answer_is_lost(opened: Opener, conditions: dict[str, Any]):
-    driver = Scripted()
-    bucket = opened(driver).create_bucket("fruit")
-    upload = bucket.create_upload("a")
-    part = upload.put_part(1, b"mine")
-    driver.script["complete_upload"] = [Lost(down())]
-    result = upload.complete([part], **conditions)
-    assert (result.size, result.etag) == (4, bucket.head("a").etag)
-    assert driver.names().count("complete_upload") == 1
-
-
-def test_a_completion_that_did_not_happen_is_done_again(inline: Opener):
-    driver, bucket = made(inline)
-    upload = bucket.create_upload("a")
-    part = upload.put_part(1, b"mine")
-    driver.script["complete_upload"] = [down()]
-    upload.complete([part])
-    assert driver.names().count("complete_upload") == 2
-
-
-def test_a_completion_nobody_can_tell_of(inline: Opener):
-    driver, bucket = made(inline, Scripted(write_ids=False))
-    upload = bucket.create_upload("a")
-    part = upload.put_part(1, b"mine")
-    driver.script["complete_upload"] = [Lost(down())]
-    with pytest.raises(OutcomeUnknownError, match="session is gone"):
-        upload.complete([part])
-
-
-def test_a_second_completion_is_told_as_such(inline: Opener):
-    _, bucket = made(inline)
-    upload = bucket.create_upload("a")
-    part = upload.put_part(1, b"mine")
-    upload.complete([part])
-    with pytest.raises(UploadNotFoundError):
-        upload.complete([part])
-
-
-def test_a_conditional_copy_whose_answer_is_lost(opened: Opener):
-    driver = Scripted()
-    bucket = opened(driver).create_bucket("fruit")
-    bucket.put("a", b"x")
-    driver.script["copy"] = [Lost(down())]
-    assert bucket.copy("a", "b", if_absent=True).etag == bucket.head("b").etag
-    assert driver.names().count("copy") == 1
-
-
-def test_an_abort_whose_answer_is_lost(inline: Opener):
-    driver, bucket = made(inline)
-    upload = bucket.create_upload("a")
-    driver.script["abort_upload"] = [Lost(down())]
-    upload.abort()
-    assert driver.names().count("abort_upload") == 2
-    with pytest.raises(UploadNotFoundError):
-        upload.abort()
-
-
-def test_deleting_a_bucket_when_the_answer_is_lost(inline: Opener):
-    driver, bucket = made(inline)
-    driver.script["delete_bucket"] = [Lost(down())]
-    bucket.storage.delete_bucket("fruit")
-    with pytest.raises(BucketNotFoundError):
-        bucket.storage.delete_bucket("fruit")
-
-
-def test_creating_a_bucket_when_the_answer_is_lost(inline: Opener):
-    driver, bucket = made(inline)
-    driver.script["create_bucket"] = [Lost(down()), None, Lost(down())]
-    with pytest.raises(OutcomeUnknownError, match="may have made it"):
-        bucket.storage.create_bucket("other")
-    assert bucket.storage.create_bucket("third", exist_ok=True).name == "third"
-    with pytest.raises(BucketExistsError):
-        bucket.storage.create_bucket("third")
-
-
-def test_a_conditional_delete_whose_answer_is_lost(inline: Opener):
-    driver, bucket = made(inline)
-    etag = put(bucket).etag
-    driver.script["delete"] = [down()]
-    bucket.delete("a", if_match=etag)  # it had not happened, and could be done again
-    assert driver.names().count("delete") == 2
-    etag = put(bucket).etag
-    driver.script["delete"] = [Lost(down())]
-    with pytest.raises(OutcomeUnknownError, match="gone or another one"):
-        bucket.delete("a", if_match=etag)
-
-
-def test_an_atomic_move_whose_answer_is_lost(inline: Opener):
-    driver, bucket = made(inline)
-    put(bucket)
-    driver.script["move"] = [down()]
-    bucket.move("a", "b")
-    driver.script["move"] = [Lost(down())]
-    with pytest.raises(OutcomeUnknownError, match="not there any more"):
-        bucket.move("b", "c")
-    assert driver.names().count("move") == 3
-
-
-@pytest.mark.parametrize("happened", [True, False])
-def test_new_metadata_whose_answer_is_lost(inline: Opener, happened: bool):
-    driver, bucket = made(inline)
-    etag = put(bucket).etag
-    driver.script["update_metadata"] = [Lost(down()) if happened else down()]
-    bucket.update_metadata("a", content_type="text/csv", if_match=etag)
-    assert driver.names().count("update_metadata") == 2 - happened
-    assert bucket.head("a").content_type == "text/csv"
-
-
-# --- deletes in batches -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("limit", [1, 2])
-def test_a_batch_that_fails_hides_no_other(inline: Opener, limit: int):
-    method = "delete" if limit == 1 else "delete_many"
-    driver, bucket = made(inline, Scripted(delete_many_limit=limit), retry=RetryPolicy(attempts=1))
-    for key in "abcdef":
-        bucket.put(key, b"")
-    driver.script[method] = [None, down()]
-    results = bucket.delete_many("abcdef"[n] for n in range(6))
-    assert [result.key for result in results] == list("abcdef")
-    failed = [result.key for result in results if result.error]
-    assert failed == list("abcdef")[limit : 2 * limit]
-    assert [item.key for item in bucket.list()] == failed
-    for result in results:
-        if result.error:
-            assert isinstance(result.error, UnavailableError)
-            assert (result.error.bucket, result.error.key) == ("fruit", result.key)
-            assert result.error.operation == "delete_many"
-
-
-@pytest.mark.parametrize("limit", [1, 1000])
-def test_a_missing_bucket_is_no_partial_failure(inline: Opener, limit: int):
-    storage = inline(Scripted(delete_many_limit=limit))
-    with pytest.raises(BucketNotFoundError):
-        storage.bucket("none").delete_many(["a", "b"])
-
-
-@pytest.mark.parametrize(
-    ("keys", "says"),
-    [("a/b", "not one key"), (b"a", "not one key"), ([1], "not a key or a pair"),
-     ([("a", None, 3)], "not a key or a pair"), ([b"abc"], "not a key or a pair"),
-     ([("a",)], "not a key or a pair"), ([""], "empty"), ([(b"a", None)], "not bytes")],
-)  # fmt: skip
-def test_what_can_not_be_deleted(inline: Opener, keys, says: str):
-    driver, bucket = made(inline)
-    with pytest.raises(InvalidRequestError, match=says):
-        bucket.delete_many(keys)
-    assert driver.calls == []
-
-
-# --- a failed try under a deadline --------------------------------------------------------
-
-
-def test_a_move_in_two_steps_deletes_only_what_it_copied(inline: Opener):
-    driver, bucket = made(inline, Scripted(atomic_move=False))
-    put(bucket, b"old")
-    driver.script["delete"] = [Before(other_writes(driver, b"new"))]
-    with pytest.raises(ObjectChangedError, match="the target has the old one") as caught:
-        bucket.move("a", "b")
-    assert caught.value.operation == "move"
-    assert (stored(driver, "a"), stored(driver, "b")) == (b"new", b"old")
-    put(bucket, b"last")
-    driver.script["delete"] = [Lost(down())]
-    bucket.move("a", "b")
-    assert not bucket.exists("a")
-    assert isinstance(driver.requests("delete")[-1], DeleteRequest)
+# --- deadlines -----------------------------------------------------------------------
 
 
 def test_the_deadline_of_a_put_counts_for_its_parts_too(opened: Opener):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import pickle
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage_conformance.memory_settings import MemorySettings
 from storage_core import Attributes, Bucket
 from storage_core.core.upload import public_upload_id, split_upload_id
 from storage_core.errors import (
@@ -289,3 +291,13 @@ def test_listing_parts_in_pages(inline: Opener):
     driver.calls.clear()
     assert [part.number for part in upload.list_parts()] == [1, 2, 3, 4, 5]
     assert driver.names() == ["list_parts_page"] * 3
+
+
+def test_a_session_can_be_handed_to_another_process_as_it_is(inline: Opener):
+    storage = inline(Scripted(settings=MemorySettings(name="handed", min_part_size=0)))
+    upload = storage.create_bucket("fruit").create_upload("a")
+    upload.put_part(1, b"x")
+    twin = pickle.loads(pickle.dumps(upload))
+    assert (twin.id, twin.key, twin.bucket.name) == (upload.id, "a", "fruit")
+    assert twin.bucket.storage is not storage
+    twin.bucket.storage.close()

@@ -73,6 +73,11 @@ class AsyncReader:
         view[: len(data)] = data
         return len(data)
 
+    @property
+    def closed(self) -> bool:
+        """As `storage_core.Reader.closed`."""
+        return self._core.closed
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Chunks of up to 256 KiB."""
         while chunk := await self.read(CHUNK):

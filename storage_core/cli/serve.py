@@ -14,6 +14,7 @@ def serve(
     workers: int = 1,
     cors_origin: list[str] | None = None,
     max_body_size: int | None = None,
+    max_connections: int | None = None,
     root_path: str = "",
     session: This,
 ) -> None:
@@ -30,18 +31,22 @@ def serve(
         cors_origin: Origin whose pages may use links, such as https://app.example.org; may be
             repeated.
         max_body_size: Largest body of an upload, in bytes.
+        max_connections: Connections that each of the processes serves at a time.
         root_path: Path below which a proxy publishes the server, such as /files.
     """
     from storage_core.gateway import GatewaySettings, ServedProfile, listen
     from storage_core.gateway import serve as run
 
-    settings = GatewaySettings(cors_origins=tuple(cors_origin or ()), root_path=root_path)
-    if max_body_size is not None:
-        from dataclasses import replace
-
-        settings = replace(settings, max_body_size=max_body_size)
+    default = GatewaySettings()
+    settings = GatewaySettings(
+        cors_origins=tuple(cors_origin or ()),
+        root_path=root_path,
+        max_body_size=default.max_body_size if max_body_size is None else max_body_size,
+        max_connections=default.max_connections if max_connections is None else max_connections,
+    )
     _log_to_standard_error(session)
     name = session.profile_name()
+    session.storage()  # what is wrong with the profile is told before the address
     listener = listen(host, port, unix=unix)
     place = listener.base_url if unix is None else f"unix:{unix}"
     session.out.done(

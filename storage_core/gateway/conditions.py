@@ -12,9 +12,10 @@ from typing import Final, Literal, TypeAlias
 from storage_core.model import ObjectInfo
 
 Verdict: TypeAlias = Literal["go", "not_modified", "failed"]
-Tags: TypeAlias = tuple[str, ...]
+Tags: TypeAlias = tuple[str, ...] | Literal["*"]
 
-ANY: Final[Tags] = ("*",)
+ANY: Final = "*"
+"""The wildcard; an entity tag that is quoted as ``"*"`` is no wildcard."""
 
 # An entity tag, also as careless clients write it: without its quotes.
 _TAG = re.compile(r'(W/)?(?:"([\x21\x23-\x7e\x80-\xff]*)"|([^\s",]+))')
@@ -26,7 +27,7 @@ class Preconditions:
     """The conditional headers of one request.
 
     Attributes:
-        match: Strong tags of If-Match, ``ANY``, or None without the header.
+        match: Strong tags of If-Match, `ANY`, or None without the header.
         none_match: Tags of If-None-Match likewise, weak ones included.
     """
 

@@ -36,9 +36,7 @@ class Exchange:
         self.settings = settings
         self.method: str = scope["method"]
         self.headers = _headers(scope["headers"])
-        self.body = RequestBody(
-            receive, self.headers, settings.max_body_size, settings.stall_timeout
-        )
+        self.body = RequestBody(receive, self.headers, scope["http_version"], settings)
         self.status = 0
         self.link_id = "-"
 
@@ -62,8 +60,9 @@ class Exchange:
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the reply."""
-        if not self.body.finished:
+        if not self.body.finished and self.scope["http_version"].startswith("1"):
             # What is left of the body, or never comes, must not be taken for a request.
+            # (Later versions have a stream for each request, and forbid the header.)
             headers = [*headers, (b"connection", b"close")]
         self.status = status
         await self.send({"type": "http.response.start", "status": status, "headers": headers})

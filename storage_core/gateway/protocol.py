@@ -1,5 +1,6 @@
 """uvicorn's HTTP/1.1 protocol with two things more: file bodies leave by ``sendfile``, and a
-peer can neither make it hold an endless head nor keep it waiting for one.
+peer can neither make it hold an endless head, nor keep it waiting for one, nor have it guess
+what a request means.
 
 The file extension is ASGI's "Zero Copy Send" (``http.response.zerocopysend``, ASGI spec,
 Extensions). An application looks for it in ``scope["extensions"]`` and sends ordinary
@@ -30,10 +31,9 @@ STEP = 1024 * 1024
 READ_AHEAD = 8 * STEP
 """How far before the sent offset the kernel is asked to read from the disk."""
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
+_BAD_REQUEST = b"400 Bad Request"
+_TOO_LARGE = b"431 Request Header Fields Too Large"
+_NOT_IMPLEMENTED = b"501 Not Implemented"
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -44,23 +44,27 @@ class GatewayProtocol(HttpToolsProtocol):
             progress of its message.
         head_timeout: Seconds for a request's head, from the opening of the connection or
             its first byte.
-        stall_timeout: Seconds in which a peer that is sent to must take at least one byte.
+        stall_timeout: Seconds after which it is looked at what a peer has taken.
+        min_rate: Bytes per second it must have taken then.
     """
 
     max_overhead: int = 64 * 1024
     head_timeout: float = 20.0
     stall_timeout: float = 60.0
+    min_rate: int = 500
 
     _overhead = 0
     _progress = False
     _in_head = True
+    _flaw = _BAD_REQUEST
+    _deaf = False
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.access_log = False  # whatever logging is set to: it holds whole URLs
         self._sender: FileSender | None = None
-        self._watch = StallWatch(transport, self.stall_timeout, self.loop)
+        self._watch = StallWatch(transport, self.stall_timeout, self.min_rate, self.loop)
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -78,19 +82,25 @@ class GatewayProtocol(HttpToolsProtocol):
         self._watch.stop()
         super().resume_writing()
 
+    @property
+    def _answering(self) -> bool:
+        """Whether a request is being answered: nothing else may be written then, and who takes
+        long over the answer is not late with the next request."""
+        return self.cycle is not None and not self.cycle.response_complete
+
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         self._progress = False
         self._parse(data)
         if self._progress:
             self._overhead = 0
             return
         self._overhead += len(data)
-        if self._in_head and self._head_timer is None:
+        if self._overhead > self.max_overhead:
+            self._refuse(_TOO_LARGE)
+        elif self._in_head and self._head_timer is None and not self._answering:
             self._start_head_timer()
-        if self._overhead > self.max_overhead and not self.transport.is_closing():
-            if self._in_head:
-                self.transport.write(_TOO_LARGE)
-            self.transport.close()
 
     def _parse(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -99,14 +109,29 @@ class GatewayProtocol(HttpToolsProtocol):
         except HttpParserUpgrade as upgrade:
             self._parse_again(data[upgrade.args[0] :])
         except HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(self._flaw)
+
+    def _refuse(self, status: bytes) -> None:
+        """Take nothing more from this peer: what it sends can not be told apart any more. What
+        it asked for before is still answered."""
+        if self._deaf:
+            return
+        self._deaf = True
+        if self._answering and self._in_head:
+            self.cycle.keep_alive = False
+            return
+        begun = self.pipeline or (self._answering and self.cycle.response_started)
+        if not begun and not self.transport.is_closing():
+            head = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(head % status)
+        self.transport.close()
 
     def _parse_again(self, rest: bytes) -> None:
         """Ignore an Upgrade header, as RFC 9110 section 7.8 allows. The parser can not: it
         takes what follows for another protocol, so a new one gets the head without it."""
         fields = [(name, value) for name, value in self.headers if name != b"upgrade"]
         if len(fields) == len(self.headers):  # a CONNECT
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(_BAD_REQUEST)
             return
         line = b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)
         head = line + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n"
@@ -127,6 +152,9 @@ class GatewayProtocol(HttpToolsProtocol):
         self._progress = True
         if self.parser.should_upgrade():
             return
+        if flaw := self._find_flaw():
+            self._flaw = flaw
+            raise ValueError(flaw)  # stops the parser; `_parse` answers
         self._in_head = False
         self._stop_head_timer()
         before = self.cycle
@@ -134,6 +162,16 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.cycle is not before:
             # The cycle's task starts later and looks its `send` up then.
             self.cycle.send = _Send(self, self.cycle)  # type: ignore[method-assign]
+
+    def _find_flaw(self) -> bytes | None:
+        """The status for a head that the parser lets pass and RFC 9112 does not."""
+        named = [name for name, _ in self.headers]
+        if named.count(b"host") != 1 and self.parser.get_http_version() == "1.1":
+            return _BAD_REQUEST  # section 3.2
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+            return _NOT_IMPLEMENTED  # section 6.1: the body would be stored still encoded
+        return None
 
     def on_body(self, body: bytes) -> None:
         self._progress = True
@@ -198,22 +236,28 @@ class _Send:
 
 
 class StallWatch:
-    """Closes a connection whose peer takes no byte of what waits for it.
+    """Closes a connection whose peer hardly takes what waits for it.
 
     That a socket is not writable says little: it becomes so when a third of its buffer is
     free, which a slow but living peer may need minutes for. The kernel tells how much waits.
 
     Args:
         transport: The connection.
-        seconds: How long a peer may take nothing.
+        seconds: How long to wait before each look.
+        min_rate: Bytes per second a peer must take in that time.
         loop: Its loop.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, seconds: float, loop: asyncio.AbstractEventLoop
+        self,
+        transport: asyncio.Transport,
+        seconds: float,
+        min_rate: int,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._transport = transport
         self._seconds = seconds
+        self._least = seconds * min_rate
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
 
@@ -231,7 +275,7 @@ class StallWatch:
     def _check(self, before: int) -> None:
         self._timer = None
         waiting = self._waiting()
-        if waiting >= before:
+        if before - waiting < self._least:
             self._transport.abort()
         else:
             self._timer = self._loop.call_later(self._seconds, self._check, waiting)

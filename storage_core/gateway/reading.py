@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from storage_core.errors import IntegrityError, InvalidRangeError
+from storage_core.gateway import pieces
 from storage_core.gateway.answers import RefusedError, object_headers
 from storage_core.gateway.conditions import Preconditions, may_range, parse_range
 
@@ -15,10 +17,8 @@ if TYPE_CHECKING:
     from storage_core.links import LinkClaims
     from storage_core.model import ObjectInfo
 
-CHUNK: Final = 1024 * 1024
-"""Bytes of a reply read at a time where the kernel can not send it."""
 LEAST_FILE: Final = 16 * 1024
-"""Below it, one read is cheaper than handing the file to the kernel."""
+"""Below it, one read is cheaper than dealing with the file."""
 
 Range = tuple[int, int | None]
 
@@ -39,9 +39,9 @@ async def head(exchange: Exchange, bucket: AsyncBucket, claims: LinkClaims) -> N
 async def get(exchange: Exchange, bucket: AsyncBucket, claims: LinkClaims) -> None:
     """Answer GET: the whole, or one range of it."""
     wanted = parse_range(exchange.headers.get("range"))
-    reader = await _open(exchange, bucket, claims, wanted)
+    reader, partial = await _open(exchange, bucket, claims, wanted)
     try:
-        await _send(exchange, reader, claims)
+        await _send(exchange, reader, claims, partial=partial)
     finally:
         await reader.close()
 
@@ -58,9 +58,10 @@ def _judge(exchange: Exchange, info: ObjectInfo, claims: LinkClaims) -> None:
 
 async def _open(
     exchange: Exchange, bucket: AsyncBucket, claims: LinkClaims, wanted: Range | None
-) -> AsyncReader:
-    """A reader of what the request selects. Conditions are judged on the info of the very
-    bytes that will be sent, so no second look at the object can disagree."""
+) -> tuple[AsyncReader, bool]:
+    """A reader of what the request selects, and whether a range does, be it one of everything.
+    Conditions are judged on the info of the very bytes that will be sent, so no second look
+    at the object can disagree."""
     if_range = exchange.headers.get("if-range")
     try:
         if wanted == (0, 0):
@@ -81,7 +82,7 @@ async def _open(
     try:
         _judge(exchange, reader.info, claims)
         if wanted is None or may_range(if_range, reader.info):
-            return reader
+            return reader, wanted is not None
     except BaseException:
         await reader.close()
         raise
@@ -89,39 +90,44 @@ async def _open(
     return await _open(exchange, bucket, claims, None)
 
 
-async def _send(exchange: Exchange, reader: AsyncReader, claims: LinkClaims) -> None:
+async def _send(
+    exchange: Exchange, reader: AsyncReader, claims: LinkClaims, *, partial: bool
+) -> None:
     info, start, length = reader.info, reader.start, reader.length
     headers = object_headers(info, claims)
     headers.append((b"content-length", b"%d" % length))
     status = 200
-    if 0 < length < info.size:
+    if partial and length:
         status = 206
         stop = start + length - 1
         headers.append((b"content-range", b"bytes %d-%d/%d" % (start, stop, info.size)))
-    file = reader.file if length >= LEAST_FILE and exchange.sends_files else None
+    file = reader.file if length >= LEAST_FILE else None
     if file is not None:
         await exchange.start(status, headers)
-        await exchange.write_file(*file)
+        if exchange.sends_files:
+            await exchange.write_file(*file)
+        else:
+            await _send_pieces(exchange, pieces.of_file(file))
         return
     # The first bytes before the head: what fails here can still be told.
     try:
-        data = await reader.read(CHUNK)
+        data = await reader.read(pieces.CHUNK)
     except IntegrityError as error:
         raise RefusedError(500, "object_damaged", "the stored bytes are damaged") from error
     await exchange.start(status, headers)
     if len(data) == length:
         await exchange.write(data)
     else:
-        await _send_chunks(exchange, reader, data)
+        await _send_pieces(exchange, pieces.of_reader(reader, data))
 
 
-async def _send_chunks(exchange: Exchange, reader: AsyncReader, data: bytes) -> None:
+async def _send_pieces(exchange: Exchange, body: AsyncIterator[bytes]) -> None:
     gone = asyncio.ensure_future(exchange.disconnected())
     try:
-        while data and not gone.done():
-            await exchange.write(data, more=True)
-            data = await reader.read(CHUNK)
-        if not data:
-            await exchange.write(b"")
+        async for piece in body:
+            await exchange.write(piece, more=True)
+            if gone.done():
+                return
+        await exchange.write(b"")
     finally:
         gone.cancel()

@@ -191,7 +191,11 @@ def make_server(app: Starlette, settings: GatewaySettings) -> uvicorn.Server:
     """A uvicorn server of the application, with the protocol that can send files."""
     config = uvicorn.Config(
         app,
-        http=type("Protocol", (GatewayProtocol,), {"stall_timeout": settings.stall_timeout}),
+        http=type(
+            "Protocol",
+            (GatewayProtocol,),
+            {"stall_timeout": settings.stall_timeout, "min_rate": settings.min_rate},
+        ),
         loop=_loop(),
         ws="none",
         lifespan="on",

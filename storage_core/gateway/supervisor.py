@@ -71,7 +71,7 @@ class Supervisor:
         self._workers: list[_Worker] = []
         self._generation = 0
         self._proven = False  # whether a worker was ever ready
-        self._failures = 0  # workers in a row that died young
+        self._failures = 0  # workers that died young of late
         self._next_start = 0.0
         self._stopping = False
 
@@ -192,10 +192,13 @@ class Supervisor:
             log.error("the workers are not renewed: those that run go on as they are")
             for other in staying:
                 other.generation = worker.generation
-        young = time.monotonic() - worker.started < FAIR_LIFE
-        self._failures = self._failures + 1 if young else 0
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1)) if young else 0.0
-        self._next_start = time.monotonic() + pause
+        now = time.monotonic()
+        if now - self._next_start > LONGEST_PAUSE:
+            self._failures = 0
+        self._next_start = now
+        if now - worker.started < FAIR_LIFE:
+            self._next_start += min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+            self._failures += 1
 
     def _stop(self) -> None:
         for worker in self._staying():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import binascii
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from storage_core.gateway.answers import DIGEST_NAMES, RefusedError
+from storage_core.gateway.settings import GatewaySettings
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -30,27 +32,35 @@ class RequestBody:
     Args:
         receive: ASGI's.
         headers: The request's, names in lower case.
-        limit: Most bytes to take.
-        stall_timeout: Seconds to wait for the next bytes.
+        http_version: ASGI's. Where it is 1.x no length means no body; later versions mark
+            the end of a body in their frames.
+        settings: Limits.
 
     Attributes:
-        size: Length the client announced, None for a chunked body.
+        size: Length the client announced, None for a body that is as long as it is.
         failure: Why reading stopped early. The storage wraps what its body raises, so the
             reason is looked up here.
         finished: Whether all of it was read.
     """
 
     def __init__(
-        self, receive: Receive, headers: Mapping[str, str], limit: int, stall_timeout: float
+        self,
+        receive: Receive,
+        headers: Mapping[str, str],
+        http_version: str,
+        settings: GatewaySettings,
     ) -> None:
         self._receive = receive
-        self._limit = limit
-        self._stall_timeout = stall_timeout
+        self._limit = settings.max_body_size
+        self._stall_timeout = settings.stall_timeout
+        self._min_rate = settings.min_rate
+        self._count = 0
+        self._waited = 0.0
         self._expects = headers.get("expect", "").lower() == "100-continue"
         self._started = False
         length = headers.get("content-length")
-        chunked = "transfer-encoding" in headers
-        self.size = None if chunked else int(length or 0)
+        unknown = length is None and not http_version.startswith("1")
+        self.size = None if unknown or "transfer-encoding" in headers else int(length or 0)
         self.finished = self.size == 0
         self.failure: Exception | None = None
 
@@ -63,10 +73,9 @@ class RequestBody:
         """The bytes, in pieces of `PIECE` or a little more.
 
         Raises:
-            RefusedError: too many bytes, or none for too long.
+            RefusedError: too many bytes, or too few in their time.
             ClientGoneError: so.
         """
-        count = 0
         while not self.finished:
             gathered = []
             size = 0
@@ -74,25 +83,29 @@ class RequestBody:
                 data = await self._next()
                 gathered.append(data)
                 size += len(data)
-            count += size
-            if count > self._limit:
+            if self._count > self._limit:
                 raise self._stopped(self._too_large())
             if size:
                 yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     async def _next(self) -> bytes:
         self._started = True
+        # Only waiting counts: a client is not slow because the storage is.
+        allowed = self._stall_timeout + self._count / self._min_rate - self._waited
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(self._stall_timeout):
+            async with asyncio.timeout(min(self._stall_timeout, allowed)):
                 message = await self._receive()
         except TimeoutError:
             raise self._stopped(
                 RefusedError(408, "request_timeout", "the body did not arrive in time")
             ) from None
+        self._waited += time.monotonic() - began
         if message["type"] == "http.disconnect":
             raise self._stopped(ClientGoneError())
         self.finished = not message.get("more_body", False)
         body: bytes = message.get("body", b"")
+        self._count += len(body)
         return body
 
     def _stopped(self, failure: Exception) -> Exception:

@@ -131,7 +131,14 @@ async def _condition(
     if conditions == Preconditions(none_match=ANY) and exchange.method == "PUT":
         return None, True
     match = conditions.match
-    if match and match != ANY and conditions == Preconditions(match[:1]) and not claims.if_absent:
+    # One tag the storage checks itself; "*" would be the wildcard to it.
+    if (
+        match
+        and match != ANY
+        and match[0] != "*"
+        and conditions == Preconditions(match[:1])
+        and not claims.if_absent
+    ):
         return match[0], False
     try:
         info = await bucket.head(claims.key, version=claims.version)

@@ -17,6 +17,7 @@ from tests.gateway.clients import Raw
 SETTINGS = GatewaySettings(
     max_body_size=4 * 1024 * 1024,
     stall_timeout=1.0,
+    min_rate=2,
     drain_timeout=10,
     cors_origins=("https://app.example.org",),
 )

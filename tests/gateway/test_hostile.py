@@ -4,6 +4,8 @@ connection, the server sound afterwards, nothing outside the root touched."""
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +18,8 @@ import storage_core
 from storage_core.gateway import Server
 from storage_core.gateway.protocol import GatewayProtocol
 from tests.gateway.clients import Raw, request, target_of
+
+BIG = os.urandom(1024 * 1024) * 24  # what no socket buffer holds
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +140,97 @@ def test_pipelined_requests_are_answered_in_order(
     connection.send(head)
     for body in bodies:
         assert connection.answer().body == body
+
+
+# --- between and during answers -------------------------------------------------------
+
+
+@pytest.mark.parametrize("extra", [b"\r\n", b"GET /o", b"GET / HTTP/1.1\r\nHost: x\r\nx-a: b"])
+def test_stray_bytes_do_not_end_a_download(
+    bucket: storage_core.Bucket,
+    raw: Callable[[], Raw],
+    monkeypatch: pytest.MonkeyPatch,
+    extra: bytes,
+):
+    """A client that takes longer than the limit on a head, and has begun with the next one."""
+    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.3)
+    bucket.put("k", BIG)
+    connection = raw()
+    connection.head("GET", bucket.presign("k").url)
+    assert connection.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+    connection.send(extra)
+    time.sleep(0.6)
+    assert connection.answer().body == BIG
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nx-a: " + b"b" * (GatewayProtocol.max_overhead * 2),
+        b"\0\0\0\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["431", "400", "no host", "connect"],
+)
+def test_nothing_is_written_into_a_running_answer(
+    bucket: storage_core.Bucket, raw: Callable[[], Raw], extra: bytes
+):
+    """What was asked before a request that is none is answered whole, and then it ends."""
+    bucket.put("k", BIG)
+    connection = raw()
+    connection.head("GET", bucket.presign("k").url)
+    assert connection.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+    connection.send(extra)
+    time.sleep(0.1)
+    assert connection.answer().body == BIG
+    assert connection.socket.recv(100) == b""
+
+
+def test_a_late_head_after_an_answer(
+    bucket: storage_core.Bucket, raw: Callable[[], Raw], monkeypatch: pytest.MonkeyPatch
+):
+    """With the answer complete the limit holds again, also for a head begun before."""
+    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.3)
+    bucket.put("k", BIG)
+    connection = raw()
+    connection.head("GET", bucket.presign("k").url)
+    connection.send(b"GET /o")
+    assert connection.answer().body == BIG
+    connection.send(b"/")
+    assert connection.closed()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", 400),
+        (b"GET /health HTTP/1.0\r\n\r\n", 200),
+        (b"PUT /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (
+            b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+            501,
+        ),
+    ],
+)
+def test_what_rfc_9112_has_refused(raw: Callable[[], Raw], head: bytes, status: int):
+    connection = raw()
+    connection.send(head)
+    assert connection.answer().status == status
+    assert connection.closed()
+
+
+def test_a_body_in_an_unknown_coding_is_not_stored(
+    bucket: storage_core.Bucket, raw: Callable[[], Raw]
+):
+    connection = raw()
+    url = bucket.presign("k", method="PUT").url
+    connection.head("PUT", url, "Transfer-Encoding: gzip, chunked")
+    connection.send(b"5\r\nhello\r\n0\r\n\r\n")
+    assert connection.answer().status == 501
+    assert not bucket.exists("k")
 
 
 def test_a_body_is_never_taken_for_a_request(bucket: storage_core.Bucket, raw: Callable[[], Raw]):
@@ -283,7 +378,7 @@ def test_random_headers(
     except (TimeoutError, ConnectionError):
         first = b""
     connection.close()
-    documented = (100, 200, 204, 206, 304, 400, 403, 404, 408, 412, 413, 416, 431)
+    documented = (100, 200, 204, 206, 304, 400, 403, 404, 408, 412, 413, 416, 431, 501)
     assert first == b"" or int(first.split()[1]) in documented
     assert quote(b"Traceback") not in first.decode("latin-1")
 

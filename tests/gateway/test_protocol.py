@@ -174,6 +174,26 @@ def test_a_reader_that_stops_is_given_up(large: storage_core.Bucket, connect: Ca
     wait_until(lambda: descriptors() <= before)
 
 
+def test_a_reader_that_takes_too_little_is_given_up(
+    local_profile: dict[str, object], connect: Callable[[str], Raw]
+):
+    """It takes something all the time, though less than it must."""
+    settings = GatewaySettings(stall_timeout=0.5, min_rate=1024**3)
+    with storage_core.open(config=local_profile) as storage:
+        bucket = storage.create_bucket("fruit")
+        bucket.put("k", BIG)
+        with serve_background(storage, settings=settings):
+            url = bucket.presign("k").url
+            connection = connect(url)
+            connection.head("GET", url)
+            received = 0
+            with contextlib.suppress(ConnectionError):
+                while piece := connection.socket.recv(100_000):
+                    received += len(piece)
+                    time.sleep(0.05)
+            assert 0 < received < len(BIG)
+
+
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 def test_a_reader_that_goes_away(
     large: storage_core.Bucket, connect: Callable[[str], Raw], how: str

@@ -21,6 +21,7 @@ import pytest
 import storage_core
 from storage_conformance.memory import MemoryDriver
 from storage_core.gateway import GatewaySettings, listen, serve_background
+from storage_core.gateway.server import make_server
 from tests.gateway.clients import Raw, request
 from tests.gateway.test_uploads import wait_until
 
@@ -179,7 +180,7 @@ def test_several_workers_serve_one_root(tmp_path: Path):
 def test_a_killed_worker_is_replaced(tmp_path: Path):
     with running(tmp_path, workers=2) as server:
         wait_until(lambda: len(server.workers()) == 2)
-        time.sleep(2.2)  # longer than a worker that could not start would live
+        wait_until(lambda: request(server.base_url + "/health").status == 200)
         before = server.workers()
         os.kill(min(before), signal.SIGKILL)
         wait_until(lambda: len(server.workers()) == 2 and server.workers() != before)
@@ -321,6 +322,7 @@ def test_closing_the_storage_does_not_disturb_its_server(local_profile: dict[str
         {"root_path": "x"},
         {"root_path": "/x/"},
         {"max_connections": 0},
+        {"min_rate": 0},
     ],
 )
 def test_settings_that_can_not_work(settings: dict[str, object]):
@@ -341,6 +343,12 @@ def test_behind_a_prefix(local_profile: dict[str, object]):
         assert request(url).body == b"x"
         assert request(url.replace(server.base_url, server.base_url + "/files")).body == b"x"
         assert request(url.replace("/o/", "/other/o/")).status == 404
+
+
+def test_connections_are_limited_unless_told_otherwise():
+    config = make_server(None, GatewaySettings()).config  # type: ignore[arg-type]
+    assert config.limit_concurrency == GatewaySettings().max_connections
+    assert config.limit_concurrency
 
 
 def test_too_many_connections(local_profile: dict[str, object]):

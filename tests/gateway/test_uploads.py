@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import storage_core
+from storage_core.gateway.uploads import PIECE
 from tests.gateway.clients import Raw, request
 from tests.gateway.conftest import SETTINGS
 
@@ -264,6 +265,45 @@ def test_a_client_that_stalls_is_given_up(bucket: storage_core.Bucket, raw: Call
     assert connection.closed()
     assert not bucket.exists("k")
     wait_until(lambda: not leftovers(bucket.storage))
+
+
+@pytest.mark.parametrize("framing", ["sized", "chunked"])
+def test_a_client_that_drips_is_given_up(
+    bucket: storage_core.Bucket, raw: Callable[[], Raw], framing: str
+):
+    """Each byte comes before the limit on one wait, all of them too slowly."""
+    line, byte = (
+        ("Content-Length: 99", b"x")
+        if framing == "sized"
+        else ("Transfer-Encoding: chunked", b"1\r\nx\r\n")
+    )
+    connection = raw()
+    connection.head("PUT", bucket.presign("k", method="PUT").url, line)
+    connection.socket.settimeout(SETTINGS.stall_timeout * 0.8)
+    answered = b""
+    for _ in range(6):
+        connection.send(byte)
+        try:
+            answered = connection.socket.recv(12)
+        except TimeoutError:
+            continue
+        break
+    assert answered == b"HTTP/1.1 408"
+    assert connection.closed()
+    assert not bucket.exists("k")
+
+
+def test_idle_uploads_hold_up_nobody(bucket: storage_core.Bucket, raw: Callable[[], Raw]):
+    bucket.put("k", b"x")
+    count = 40
+    for number in range(count):
+        connection = raw()
+        url = bucket.presign(f"{number}", method="PUT").url
+        connection.head("PUT", url, f"Content-Length: {PIECE + 1}")
+        connection.send(bytes(PIECE))
+    wait_until(lambda: len(leftovers(bucket.storage)) >= count)
+    assert request(bucket.presign("k")).body == b"x"
+    assert len(leftovers(bucket.storage)) >= count  # it did not wait for them to be given up
 
 
 def test_a_slow_client_is_not(bucket: storage_core.Bucket, raw: Callable[[], Raw]):

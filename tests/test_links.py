@@ -368,6 +368,8 @@ def test_bucket_and_key_can_not_trade_characters():
         ({"content_length": 1}, InvalidRequestError, "content_length"),
         ({"method": "PUT", "content_length": -1}, InvalidRequestError, "content_length"),
         ({"method": "PUT", "filename": "x"}, InvalidRequestError, "filename"),
+        ({"method": "HEAD", "filename": "x"}, InvalidRequestError, "filename"),
+        ({"filename": "a\u2028b"}, InvalidRequestError, "filename"),
         ({"filename": "a\r\nb"}, InvalidRequestError, "filename"),
         ({"filename": "\udc80"}, InvalidRequestError, "filename"),
         ({"if_absent": True}, InvalidRequestError, "if_absent"),

@@ -26,7 +26,7 @@ ASYNC_ONLY = {"__await__"}
 WITHOUT_TWIN = {"AsyncSeekableReader"}
 
 # What only the blocking face needs: a reader is a file for `io.TextIOWrapper`.
-BLOCKING_ONLY = {"closed", "flush", "readable", "seekable", "writable"}
+BLOCKING_ONLY = {"flush", "readable", "seekable", "writable"}
 
 # (blocking class, async class) for every class of the async face that has a blocking twin.
 PAIRS = [

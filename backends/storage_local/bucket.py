@@ -12,6 +12,7 @@ uploads/<id>/ multipart sessions
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -21,8 +22,10 @@ from typing import TYPE_CHECKING
 from storage_core.errors import BucketNotEmptyError, IntegrityError
 from storage_core.model import BucketInfo
 from storage_local import syscalls
-from storage_local.handles import FileLock, Handle
+from storage_local.handles import FileLock, Handle, Leaf
+from storage_local.names import TEMPORARY
 from storage_local.record import to_datetime
+from storage_local.record_file import read_record
 from storage_local.tree import Tree, TreeGoneError
 from storage_local.tree_map import MAP, create_tree
 
@@ -75,9 +78,13 @@ class Place:
         try:
             found = os.stat(self._name, dir_fd=self._above.fd, follow_symlinks=False)
         except FileNotFoundError:
-            raise TreeGoneError from None
+            raise self.gone() from None
         if found.st_ino != os.fstat(self.dir.fd).st_ino:
-            raise TreeGoneError
+            raise self.gone()
+
+    def gone(self) -> TreeGoneError:
+        """The error for a bucket that was deleted."""
+        return TreeGoneError(self._name)
 
     def settle(self) -> None:
         """Wait for whoever has taken a map away; put it back if he died over it.
@@ -92,7 +99,7 @@ class Place:
                     handle = Handle(os.open(tree, syscalls.DIRECTORY, dir_fd=self.dir.fd))
                     _restore(handle.fd)
         except FileNotFoundError:
-            raise TreeGoneError from None
+            raise self.gone() from None
 
     def maps_present(self) -> bool:
         """Whether both trees have their maps."""
@@ -116,7 +123,7 @@ class BucketLock(FileLock):
             try:
                 super().__enter__()
             except FileNotFoundError:
-                raise TreeGoneError from None
+                raise self._place.gone() from None
             if self._place.maps_present():
                 return
             self.__exit__(None, None, None)
@@ -160,11 +167,13 @@ class Bucket:
         """
         try:
             with open(os.open(BUCKET_FILE, syscalls.READ, dir_fd=self.fd), "rb") as file:
-                stamp = json.load(file)
+                created = to_datetime(json.load(file)["created"])
         except FileNotFoundError:
-            raise TreeGoneError from None
+            raise self._place.gone() from None
+        except (ValueError, KeyError, TypeError, OverflowError):
+            raise IntegrityError(f"{BUCKET_FILE} of the bucket is damaged; run fsck") from None
         self.check_present()
-        return BucketInfo(self.name, to_datetime(stamp["created"]))
+        return BucketInfo(self.name, created)
 
     def check_present(self) -> None:
         """Make sure that this is still the bucket of its name.
@@ -198,38 +207,68 @@ class Bucket:
             BucketNotEmptyError: it is not empty; nothing has changed.
         """
         self.check_present()
-        if os.listdir(self.uploads.fd):
+        # Others are sessions that a crash left half made or half removed.
+        if any(not name.startswith(TEMPORARY) for name in os.listdir(self.uploads.fd)):
             raise BucketNotEmptyError(
-                "the bucket has open uploads; complete or abort them, or use force=True"
+                "the bucket has open uploads; complete or abort them, or delete it by force"
             )
         trees = (self.objects, self.versions)
-        for tree in trees:
-            with FileLock(".", tree.fd, fcntl.LOCK_EX):
-                tree.reload()
-                syscalls.rename(MAP, RETIRED, src_dir_fd=tree.fd, dst_dir_fd=tree.fd)
-        for tree in trees:
-            if not _is_empty(tree):
-                for one in trees:
-                    restore_map(one)
-                raise BucketNotEmptyError(
-                    f"the bucket holds {tree.name}; delete them first, or use force=True"
-                )
+        try:
+            for tree in trees:
+                with FileLock(".", tree.fd, fcntl.LOCK_EX):
+                    tree.reload()
+                    syscalls.rename(MAP, RETIRED, src_dir_fd=tree.fd, dst_dir_fd=tree.fd)
+            for tree in trees:
+                if not _is_empty(tree, self.options.versions):
+                    raise BucketNotEmptyError(self._left(tree))
+        except BaseException:
+            for tree in trees:
+                restore_map(tree)
+            raise
+
+    def _left(self, tree: Tree) -> str:
+        if tree is self.versions and not self.options.versions:
+            # They are somebody's data, though this profile does not show them.
+            return (
+                "the bucket holds old versions, kept by a profile with versions = true; delete"
+                " it by force with such a profile"
+            )
+        return f"the bucket holds {tree.name}; delete them first, or delete it by force"
 
     def settle(self) -> None:
         """Put maps back that somebody died over; see `Place.settle`."""
         self._place.settle()
 
 
-def _is_empty(tree: Tree) -> bool:
+def _is_empty(tree: Tree, versions: bool) -> bool:
+    """Whether a tree without a map holds no record that counts."""
+    leaves = []
     for leaf_id in os.listdir(tree.leaves_fd):
-        leaf = tree.handles.leaf(leaf_id, tree.leaves_fd)
+        with contextlib.suppress(FileNotFoundError):  # dropped meanwhile, so it was empty
+            leaves.append(tree.handles.leaf(leaf_id, tree.leaves_fd))
+    for leaf in leaves:
         leaf.lock()
-        try:
-            if tree.names_in(leaf):
-                return False
-        finally:
-            leaf.unlock()
-    return True
+        leaf.unlock()
+    # A second pass, because whoever was waited for may have moved records from one leaf to
+    # another. Now nobody changes anything any more.
+    return not any(_counts(name, leaf, versions) for leaf in leaves for name in _names(tree, leaf))
+
+
+def _counts(name: str, leaf: Leaf, versions: bool) -> bool:
+    """Whether a record keeps its bucket from being empty: not an expired one, and a delete
+    marker only in a profile that shows it. A damaged one does."""
+    try:
+        record = read_record(name, leaf.fd)
+    except IntegrityError:
+        return True
+    return record is not None and (record.live or (record.marker and versions))
+
+
+def _names(tree: Tree, leaf: Leaf) -> list[str]:
+    try:
+        return tree.names_in(leaf)
+    except FileNotFoundError:  # dropped meanwhile
+        return []
 
 
 def restore_map(tree: Tree) -> None:

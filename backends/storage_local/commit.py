@@ -8,7 +8,6 @@ write is acknowledged, and only then is the data file of the replaced record rem
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -27,10 +26,12 @@ from storage_local.conditions import check_write
 from storage_local.data import remove_data
 from storage_local.handles import Leaf
 from storage_local.names import TEMPORARY, after, file_name, sort_key
-from storage_local.record import Record, describe, is_version, new_id, pack, read_record, repack
+from storage_local.record import Record, describe, is_version, new_id, pack, repack
+from storage_local.record_file import read_record
 from storage_local.tree import Tree
 
 _TRIES = 100
+_NO_LOCK = contextlib.nullcontext()
 WHOLE = 1 << 20
 """First read of a record whose inline bytes are wanted along with it."""
 
@@ -43,9 +44,8 @@ class _Temporary:
     def __init__(self, leaf: Leaf, name: str, raw: bytes, *, durable: bool) -> None:
         self.leaf = leaf
         self.name = name
-        self.fd = syscalls.create(self.name, syscalls.CREATE, 0o666, dir_fd=leaf.fd)
+        self.fd = syscalls.create_locked(self.name, leaf.fd)
         try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX)  # tells fsck that it is in use
             syscalls.write_all(self.fd, raw)
             if durable:
                 syscalls.fsync(self.fd)
@@ -78,6 +78,10 @@ def _write_temporary(tree: Tree, sort: str, new: Record) -> _Temporary:
 def publish(bucket: Bucket, key: str, raw: bytes, conditions: Conditions = NO_CONDITIONS) -> Record:
     """Make ``raw`` the current record of a key; return it as it was published.
 
+    Its data file, if it has one, is in place already, and is removed again when the record is
+    refused. When it is not known whether the record is in place, the file stays: without it
+    the object would be lost, and fsck removes one that no record names.
+
     Raises:
         PreconditionFailedError: a condition does not hold.
         TreeGoneError: the bucket was deleted.
@@ -86,45 +90,68 @@ def publish(bucket: Bucket, key: str, raw: bytes, conditions: Conditions = NO_CO
     name = file_name(sort)
     versions = bucket.options.versions
     new = Record(raw, trusted=True)
-    for _ in range(_TRIES):
-        temporary = _write_temporary(tree, sort, new)
-        try:
-            leaf = tree.acquire(sort)
-            try:
+    in_place = False  # or perhaps so
+    try:
+        # Two leaves are locked for versions; see `Tree.acquire`.
+        with bucket.lock() if versions else _NO_LOCK:
+            for _ in range(_TRIES):
+                temporary = _write_temporary(tree, sort, new)
                 try:
-                    old = read_record(name, leaf.fd)
-                except IntegrityError:
-                    # A damaged record can be written over where nothing depends on it.
-                    if versions or conditions is not NO_CONDITIONS:
-                        raise
-                    old = None
-                if conditions is not NO_CONDITIONS:
-                    check_write(conditions, old if old is not None and old.live else None)
-                if versions and old is not None:
-                    if old.order >= new.order:
-                        # The clock stands or went back; versions must ascend all the same.
-                        new = Record(repack(new, order=old.order + 1), trusted=True)
-                        continue
-                    keep_version(bucket, key, old, leaf)
-                temporary.rename(name, leaf)
-            except FileNotFoundError:  # fsck took the temporary for a dead writer's
-                continue
-            finally:
-                leaf.unlock()
-        finally:
-            temporary.discard()
-        _finish(bucket, leaf, old, new, sort)
-        return new
-    raise UnavailableError("the record could not be put in place; try again")
+                    leaf = tree.acquire(sort)
+                    try:
+                        old = _replaceable(bucket, name, leaf, conditions)
+                        if versions and old is not None:
+                            if old.order >= new.order:
+                                # The clock stands or went back; versions ascend all the same.
+                                new = Record(repack(new, order=old.order + 1), trusted=True)
+                                continue
+                            keep_version(bucket, key, old, leaf)
+                        in_place = True
+                        temporary.rename(name, leaf)
+                        break
+                    except FileNotFoundError:  # fsck took the temporary for a dead writer's
+                        in_place = False
+                    finally:
+                        leaf.unlock()
+                finally:
+                    temporary.discard()
+            else:
+                raise UnavailableError("the record could not be put in place; try again")
+    except Exception:
+        if not in_place:
+            drop_data(bucket, new)
+        raise
+    _finish(bucket, leaf, old, new, sort)
+    return new
 
 
-def _finish(bucket: Bucket, leaf: Leaf, old: Record | None, new: Record | None, sort: str) -> None:
-    """What follows a change, outside the lock."""
+def _replaceable(bucket: Bucket, name: str, leaf: Leaf, conditions: Conditions) -> Record | None:
+    """The record in a locked leaf that a write replaces; None if there is none, or a damaged
+    one on which nothing depends.
+
+    Raises:
+        PreconditionFailedError: a condition does not hold.
+    """
+    plain = conditions is NO_CONDITIONS
+    try:
+        old = read_record(name, leaf.fd)
+    except IntegrityError:
+        if bucket.options.versions or not plain:
+            raise
+        return None
+    if not plain:
+        check_write(conditions, old if old is not None and old.live else None)
+    return old
+
+
+def _finish(bucket: Bucket, leaf: Leaf, old: Record | None, new: Record, sort: str) -> None:
+    """What follows a change, outside the lock. Nothing but the sync may fail here, since the
+    change is made; it can be seen by all, only not yet relied upon."""
     if bucket.options.durable:
         syscalls.fsync(leaf.fd)
     if old is None:
         split.created(bucket.objects, sort)
-    elif not bucket.options.versions or new is None:
+    elif not bucket.options.versions:
         drop_data(bucket, old, new)
 
 
@@ -139,15 +166,16 @@ def keep_version(bucket: Bucket, key: str, old: Record, leaf: Leaf) -> None:
     """Link the current record of a locked leaf into the tree of versions."""
     versions = bucket.versions
     sort = sort_key(key, old.version)
+    current, name = file_name(sort_key(key)), file_name(sort)
     target = versions.acquire(sort)
     try:
-        with contextlib.suppress(FileExistsError):  # left by a crash before the rename
-            syscalls.link(
-                file_name(sort_key(key)),
-                file_name(sort),
-                src_dir_fd=leaf.fd,
-                dst_dir_fd=target.fd,
-            )
+        try:
+            syscalls.link(current, name, src_dir_fd=leaf.fd, dst_dir_fd=target.fd)
+        except FileExistsError:
+            # Left by a crash before the rename. Since then the current one may have been
+            # changed, such as its tags.
+            syscalls.unlink(name, dir_fd=target.fd)
+            syscalls.link(current, name, src_dir_fd=leaf.fd, dst_dir_fd=target.fd)
     finally:
         target.unlock()
     if bucket.options.durable:
@@ -223,25 +251,54 @@ def _delete_current(bucket: Bucket, key: str, conditions: Conditions) -> DeleteR
     tree, sort = bucket.objects, sort_key(key)
     if conditions is NO_CONDITIONS and tree.read(sort) is None:
         return DeleteResult(key)
-    leaf = tree.acquire(sort)
+    locked, leaf = tree.acquire_to_remove(sort)
     try:
         name = file_name(sort)
-        old = read_record(name, leaf.fd)
+        old = _read_unless_damaged(name, leaf, conditions)
         if conditions is not NO_CONDITIONS:
             check_write(conditions, old if old is not None and old.live else None)
-        if old is not None:
-            syscalls.unlink(name, dir_fd=leaf.fd)
+        removed = _unlink(name, leaf)
     finally:
-        leaf.unlock()
-    if old is not None:
-        _finish(bucket, leaf, old, None, sort)
+        locked.unlock()
+    if removed:
+        _finish_removal(bucket, leaf, old)
         split.removed(tree, sort)
     return DeleteResult(key)
 
 
+def _finish_removal(bucket: Bucket, leaf: Leaf, old: Record | None) -> None:
+    if bucket.options.durable:
+        syscalls.fsync(leaf.fd)
+    if old is not None:
+        drop_data(bucket, old)
+
+
+def _read_unless_damaged(name: str, leaf: Leaf, conditions: Conditions) -> Record | None:
+    """A record that is to go; None too for a damaged one where no condition depends on it.
+    Its data file, if it had one, is then left to fsck."""
+    try:
+        return read_record(name, leaf.fd)
+    except IntegrityError:
+        if conditions is not NO_CONDITIONS:
+            raise
+        return None
+
+
+def _unlink(name: str, leaf: Leaf) -> bool:
+    try:
+        syscalls.unlink(name, dir_fd=leaf.fd)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _mark_deleted(bucket: Bucket, key: str, conditions: Conditions) -> DeleteResult:
     raw = bucket.objects.read(sort_key(key))
-    if raw is None or not Record(raw).live:
+    try:
+        nothing = raw is None or not Record(raw).live
+    except IntegrityError:  # no version to keep
+        return _delete_current(bucket, key, conditions)
+    if nothing:
         check_write(conditions, None)
         return DeleteResult(key)  # nothing to hide
     now = time.time_ns()
@@ -266,7 +323,7 @@ def _delete_version(bucket: Bucket, key: str, version: str, conditions: Conditio
     with bucket.lock():
         leaf = bucket.objects.acquire(sort)
         try:
-            current = read_record(file_name(sort), leaf.fd)
+            current = _read_unless_damaged(file_name(sort), leaf, conditions)
             if current is not None and current.version == version:
                 check_write(conditions, current if current.live else None)
                 if bucket.options.versions:
@@ -292,13 +349,12 @@ def _unlink_version(
     sort = sort_key(key, version)
     leaf = bucket.versions.acquire(sort)
     try:
-        found = read_record(file_name(sort), leaf.fd)
+        found = _read_unless_damaged(file_name(sort), leaf, conditions)
         check_write(conditions, found)
-        if found is not None:
-            syscalls.unlink(file_name(sort), dir_fd=leaf.fd)
+        removed = _unlink(file_name(sort), leaf)
     finally:
         leaf.unlock()
-    if found is not None and bucket.options.durable:
+    if removed and bucket.options.durable:
         syscalls.fsync(leaf.fd)
     return found
 

@@ -15,12 +15,13 @@ from storage_local import split, syscalls
 from storage_local.bucket import Bucket
 from storage_local.commit import WHOLE, change, drop_data, missing, publish
 from storage_local.conditions import check_read, check_write
-from storage_local.data import NewData, link_data, open_data, remove_data
-from storage_local.handles import Leaf
+from storage_local.data import NewData, link_data, open_data
+from storage_local.handles import Handle, Leaf
 from storage_local.layout import Root
 from storage_local.names import file_name, sort_key
-from storage_local.reader import find
-from storage_local.record import Record, describe, needs_key, new_id, read_record, repack, to_ns
+from storage_local.reader import check_replaced, find
+from storage_local.record import Record, describe, expiry, needs_key, new_id, repack
+from storage_local.record_file import read_record
 from storage_local.tree import Tree
 from storage_local.writer import pack_object, publish_data
 
@@ -54,9 +55,8 @@ def copy(root: Root, request: CopyRequest) -> PutResult:
             else:
                 made = _copy_data(source, target, record, identity, raw, request)
         except FileNotFoundError:
-            again = find(source, request.source_key, request.source_version)
-            if again.id == record.id:
-                raise IntegrityError("the data file of the object has vanished; run fsck") from None
+            target.check_present()
+            check_replaced(source, request.source_key, request.source_version, record)
             continue
         return made.result(request.key, versions=root.options.versions)
 
@@ -78,11 +78,7 @@ def _copy_data(
     with target.lock():
         target.check_present()
         if link_data(source, origin, target, name):
-            try:
-                return publish(target, request.key, raw, request.conditions)
-            except BaseException:
-                remove_data(target, name)
-                raise
+            return publish(target, request.key, raw, request.conditions)
     # The file has all the names its file system allows; make another one.
     fd = open_data(source, origin)
     try:
@@ -101,7 +97,8 @@ def _copy_data(
 def move(root: Root, request: MoveRequest) -> PutResult:
     """Give a record another key in one rename; see `Driver.move`.
 
-    Between buckets the data file gets a name in the other bucket first, the same one.
+    Between buckets the data file gets a name in the other bucket first, the same one, while
+    the leaf of the source is locked: no other move of the object can come to rely on it.
     """
     source = root.run(request.source_bucket, _itself)
     # One bucket must be one here; looked up again it may be a new object, the old one evicted.
@@ -115,21 +112,17 @@ def move(root: Root, request: MoveRequest) -> PutResult:
         for bucket in sorted({source, target}, key=lambda bucket: bucket.name):
             locks.enter_context(bucket.lock())
             bucket.check_present()
-        while True:
+        moved = None
+        while moved is None:
             record = find(source, request.source_key, None)
             if "keys" in record.details or needs_key(request.key):
                 _note_key(source, request)
-            if source is not target:
-                _bring_data(source, target, record)
-            if _rename(source, target, request, record.id):
-                break
-            if source is not target:
-                drop_data(target, record)
+            moved = _rename(source, target, request)
         if source is not target:
-            drop_data(source, record)
+            drop_data(source, moved)
     split.created(target.objects, sort_key(request.key))
     split.removed(source.objects, sort_key(request.source_key))
-    return record.result(request.key, versions=False)
+    return moved.result(request.key, versions=False)
 
 
 def _note_key(source: Bucket, request: MoveRequest) -> None:
@@ -143,24 +136,32 @@ def _note_key(source: Bucket, request: MoveRequest) -> None:
 
 
 def _bring_data(source: Bucket, target: Bucket, record: Record) -> None:
+    """Give the data file of a record, whose leaf is locked, its name in another bucket.
+
+    Raises:
+        IntegrityError: it has vanished.
+    """
     name = record.data_name
     if name is None:
         return
-    with contextlib.suppress(FileExistsError):  # left by a try before
+    try:
         if link_data(source, name, target, name):
             return
-        fd = open_data(source, name)
-        try:
-            with NewData(target, name) as new:
-                syscalls.copy_range(fd, new.fd, 0, record.size)
-                new.sync()
-                new.publish()
-        finally:
-            os.close(fd)
+        # The file has all the names its file system allows; rare enough to wait for a copy.
+        file = Handle(open_data(source, name))
+    except FileNotFoundError:
+        raise IntegrityError("the data file of the object has vanished; run fsck") from None
+    with contextlib.suppress(FileNotFoundError):  # left by a crash
+        syscalls.unlink(name, dir_fd=target.tmp.fd)
+    with NewData(target, name) as new:
+        syscalls.copy_range(file.fd, new.fd, 0, record.size)
+        new.sync()
+        new.publish()
 
 
-def _rename(source: Bucket, target: Bucket, request: MoveRequest, identity: bytes) -> bool:
-    """The rename under the locks of both leaves; False if the source was replaced since."""
+def _rename(source: Bucket, target: Bucket, request: MoveRequest) -> Record | None:
+    """The rename under the locks of both leaves; the record as it was moved. None if it does
+    not have the new key yet, since it was replaced after that was noted."""
     places = [
         (source.objects, sort_key(request.source_key)),
         (target.objects, sort_key(request.key)),
@@ -171,10 +172,13 @@ def _rename(source: Bucket, target: Bucket, request: MoveRequest, identity: byte
         moving = read_record(name, origin.fd)
         if moving is None or not moving.live:
             raise missing()
-        if moving.id != identity or (needs_key(request.key) and "keys" not in moving.details):
-            return False
+        if needs_key(request.key) and request.key not in moving.details.get("keys", ()):
+            return None
         old = read_record(new_name, leaf.fd)
         check_write(request.conditions, old if old is not None and old.live else None)
+        if source is not target:
+            _bring_data(source, target, moving)
+        # Should this fail, what was brought is left to fsck.
         syscalls.rename(name, new_name, src_dir_fd=origin.fd, dst_dir_fd=leaf.fd)
     finally:
         for one in {origin, leaf}:
@@ -185,7 +189,7 @@ def _rename(source: Bucket, target: Bucket, request: MoveRequest, identity: byte
             syscalls.fsync(origin.fd)
     if old is not None:
         drop_data(target, old, moving)
-    return True
+    return moving
 
 
 def lock_both(places: list[tuple[Tree, str]]) -> list[Leaf]:
@@ -228,7 +232,7 @@ def update_metadata(bucket: Bucket, request: UpdateMetadataRequest) -> PutResult
         for name in ("checksums", "write_id", "etag"):
             if name in old.details:
                 details[name] = old.details[name]
-        expires = 0 if attributes.expires_at is None else to_ns(attributes.expires_at)
+        expires = expiry(attributes.expires_at)
         return repack(old, details=details, expires=expires, modified=time.time_ns())
 
     record = change(bucket, request.key, None, alter)

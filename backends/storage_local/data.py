@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from types import TracebackType
 
@@ -49,19 +48,25 @@ def open_data(bucket: Bucket, name: str) -> int:
 
 
 def remove_data(bucket: Bucket, name: str) -> None:
-    """Remove a data file that no record names any more; missing is fine."""
-    with contextlib.suppress(FileNotFoundError):
+    """Remove a data file that no record names any more. What it follows is done, so it does
+    not fail: a file that can not be removed is left to fsck."""
+    with contextlib.suppress(OSError):
         shard = open_shard(bucket, name)
         syscalls.unlink(name, dir_fd=shard.fd)
 
 
 def link_data(bucket: Bucket, source: str, target_bucket: Bucket, target: str) -> bool:
     """Give a data file a second name, to belong to another record; False if the file system
-    can not (any more). The caller holds the target bucket's shared lock."""
+    can not (any more). The caller holds the target bucket's shared lock.
+
+    A name that is there already was left by a crash of the same move: names are ids of
+    writes, so it is the same bytes.
+    """
     origin = open_shard(bucket, source)
     shard = open_shard(target_bucket, target, make=True)
     try:
-        syscalls.link(source, target, src_dir_fd=origin.fd, dst_dir_fd=shard.fd)
+        with contextlib.suppress(FileExistsError):
+            syscalls.link(source, target, src_dir_fd=origin.fd, dst_dir_fd=shard.fd)
     except OSError as error:
         if error.errno in {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}:
             return False
@@ -85,10 +90,8 @@ class NewData:
         self._published = False
 
     def __enter__(self) -> NewData:
-        tmp = self._bucket.tmp.fd
-        self.fd = syscalls.create(self.name, syscalls.CREATE, 0o666, dir_fd=tmp)
+        self.fd = syscalls.create_locked(self.name, self._bucket.tmp.fd)
         try:
-            fcntl.flock(self.fd, fcntl.LOCK_EX)  # tells fsck that it is in use
             if self._size is not None and self._size >= _PREALLOCATE:
                 # One extent instead of many, and a full disk shows before the work is done.
                 syscalls.fallocate(self.fd, 0, self._size)
@@ -103,16 +106,13 @@ class NewData:
             syscalls.fsync(self.fd)
 
     def publish(self) -> None:
-        """Move the file to its place. The caller holds the bucket's shared lock."""
+        """Move the file to its place. The caller holds the bucket's shared lock. From then on
+        the file belongs to the record; see `storage_local.commit.publish`."""
         shard = open_shard(self._bucket, self.name, make=True)
         syscalls.rename(self.name, self.name, src_dir_fd=self._bucket.tmp.fd, dst_dir_fd=shard.fd)
         self._published = True
         if self._bucket.options.durable:
             syscalls.fsync(shard.fd)
-
-    def withdraw(self) -> None:
-        """Remove the published file again: its record was not published."""
-        remove_data(self._bucket, self.name)
 
     def __exit__(
         self,

@@ -5,14 +5,15 @@ The coroutines never suspend; all I/O is by plain system calls in the caller's t
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from storage_core.checksum import ALGORITHMS
 from storage_core.driver import IO, Driver
-from storage_core.errors import ClosedError, StorageError
+from storage_core.errors import BucketNotFoundError, ClosedError, StorageError
 from storage_core.model import (
     NO_CONDITIONS,
     BucketInfo,
@@ -214,19 +215,24 @@ class LocalDriver(Driver):
         request = DeleteRequest(bucket, key, version, NO_CONDITIONS)
         try:
             return self.root.run(bucket, lambda opened: commit.delete(opened, request))
-        except OSError as error:
-            if isinstance(error, StorageError) or (known := errors.classify(error)) is None:
+        except BucketNotFoundError:
+            raise
+        except (OSError, StorageError) as error:
+            known = error if isinstance(error, StorageError) else errors.classify(error)
+            if known is None:
                 raise
-            return DeleteResult(key, version, error=known.with_context("delete", bucket, key))
+            return DeleteResult(key, version, error=known)
 
     async def list_page(self, request: ListRequest) -> Page[ObjectSummary | Prefix]:
         return self.root.run(request.bucket, lambda bucket: listing.list_page(bucket, request))
 
     async def copy(self, request: CopyRequest) -> CopyProgress:
-        return CopyProgress(copying.copy(self.root, request))
+        with self.root.present():
+            return CopyProgress(copying.copy(self.root, request))
 
     async def move(self, request: MoveRequest) -> PutResult:
-        return copying.move(self.root, request)
+        with self.root.present():
+            return copying.move(self.root, request)
 
     async def update_metadata(self, request: UpdateMetadataRequest) -> PutResult:
         return self.root.run(
@@ -242,7 +248,7 @@ class LocalDriver(Driver):
         return await multipart.put_part(self.root, request)
 
     async def copy_part(self, request: CopyPartRequest) -> Part:
-        return multipart.copy_part(self.root, request)
+        return await multipart.copy_part(self.root, request)
 
     async def list_parts_page(self, request: UploadRequest) -> Page[Part]:
         return self.root.run(request.bucket, lambda bucket: multipart.list_parts(bucket, request))
@@ -285,7 +291,8 @@ class LocalDriver(Driver):
         """Check the root, and repair it if asked to; see `storage_local.fsck.check`."""
         from storage_local.fsck import check
 
-        return check(self.root, bucket=bucket, repair=repair, deep=deep, progress=progress)
+        with _classified():
+            return check(self.root, bucket=bucket, repair=repair, deep=deep, progress=progress)
 
     def import_tree(
         self,
@@ -299,6 +306,18 @@ class LocalDriver(Driver):
         """Take a directory tree in; see `storage_local.import_tree.import_tree`."""
         from storage_local.import_tree import import_tree
 
-        return import_tree(
-            self.root, bucket, source, prefix=prefix, overwrite=overwrite, progress=progress
-        )
+        with _classified():
+            return import_tree(
+                self.root, bucket, source, prefix=prefix, overwrite=overwrite, progress=progress
+            )
+
+
+@contextlib.contextmanager
+def _classified() -> Iterator[None]:
+    """For methods that core does not call, and so does not classify the errors of."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError) or (known := errors.classify(error)) is None:
+            raise
+        raise known from error

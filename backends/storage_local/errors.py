@@ -13,8 +13,8 @@ from storage_core.errors import (
     UnavailableError,
 )
 
-_FULL = "the disk is full; free space or delete objects. Nothing was changed"
-_QUOTA = "the disk quota is used up; free space or raise the quota. Nothing was changed"
+_FULL = "the disk is full; free space or delete objects"
+_QUOTA = "the disk quota is used up; free space or raise the quota"
 _DENIED = "the process may not use the root's files; check their owner and mode"
 
 TABLE: dict[int, tuple[type[StorageError], str]] = {
@@ -36,6 +36,7 @@ TABLE: dict[int, tuple[type[StorageError], str]] = {
     ),
     errno.ENOTDIR: (IntegrityError, "something else stands where a directory was; run fsck"),
     errno.EISDIR: (IntegrityError, "a directory stands where a record was; run fsck"),
+    errno.ENXIO: (IntegrityError, "something else stands where a file was; run fsck"),
     errno.ENOENT: (IntegrityError, "a file of the store has vanished; run fsck"),
 }
 

@@ -13,8 +13,9 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from storage_core.errors import BucketNotFoundError, ConfigError, IntegrityError
 from storage_local import syscalls
@@ -22,7 +23,6 @@ from storage_local.bucket import BUCKET_FILE, LOCK, Bucket
 from storage_local.handles import Handle
 from storage_local.layout import BUCKETS, LINK_KEYS, STAGING, STAMP, Root
 from storage_local.names import TEMPORARY
-from storage_local.tree import TreeGoneError
 
 DAMAGED = "damaged"
 
@@ -130,26 +130,31 @@ class Check:
         self.report.findings.append(Finding(kind, name, key, detail, leftover, repaired))
 
 
-def in_use(name: str, dir_fd: int) -> bool:
-    """Whether a living process holds the lock of a temporary. One that is gone counts as
-    in use: there is nothing to remove."""
+def claim(name: str, dir_fd: int) -> Handle | None:
+    """The lock of a temporary, to be held while it is removed, so that a writer that has just
+    made it sees that it is gone. None if a living process has the lock, or it is gone."""
     try:
         handle = Handle(os.open(name, syscalls.READ, dir_fd=dir_fd))
         fcntl.flock(handle.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, FileNotFoundError):
-        return True
+        return None
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a symbolic link is not ours
-            return False
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a symbolic link or socket is not ours
+            return Handle(os.dup(dir_fd))
         raise
-    return False
+    return handle
 
 
-def temporaries(dir_fd: int, *, all_names: bool = False) -> Iterator[str]:
-    """Names of the temporaries in a directory that no living process uses."""
-    for name in os.listdir(dir_fd):
-        if (all_names or name.startswith(TEMPORARY)) and not in_use(name, dir_fd):
-            yield name
+def temporaries(
+    dir_fd: int, names: Iterable[str] | None = None, *, all_names: bool = False
+) -> Iterator[str]:
+    """Names of the temporaries in a directory, or among ``names`` there, that no living
+    process uses, each claimed until the next is asked for."""
+    for name in os.listdir(dir_fd) if names is None else names:
+        if all_names or name.startswith(TEMPORARY):
+            claimed = claim(name, dir_fd)
+            if claimed is not None:
+                yield name
 
 
 def set_aside(bucket: Bucket, name: str, dir_fd: int) -> None:
@@ -189,21 +194,23 @@ def check(
         _check_root(run)
         names = root.bucket_names()
     else:
-        root.bucket(bucket)
+        root.run(bucket, Bucket.check_present)
         names = [bucket]
     for name in names:
         try:
             opened = root.bucket(name)
+        except (BucketNotFoundError, IntegrityError) as error:
+            if os.access(name, os.F_OK, dir_fd=root.buckets_fd):
+                damaged = isinstance(error, IntegrityError)
+                kind = "damaged-bucket" if damaged else "not-a-bucket"
+                run.damage(kind, None, f"{BUCKETS}/{name}: {error.message}")
+            continue
+        with contextlib.suppress(BucketNotFoundError), root.present(opened):  # deleted meanwhile
             if _check_bucket_files(run, opened):
                 seen = fsck_tree.check_trees(run, opened)
                 fsck_data.check_data(run, opened, seen)
-            fsck_data.check_uploads(run, opened)
-        except BucketNotFoundError as error:
-            if os.access(name, os.F_OK, dir_fd=root.buckets_fd):
-                run.damage("not-a-bucket", None, f"{BUCKETS}/{name}: {error.message}")
-        except TreeGoneError:  # deleted meanwhile
-            continue
-        run.report.buckets += 1
+                fsck_data.check_uploads(run, opened)
+            run.report.buckets += 1
     return run.report
 
 
@@ -234,21 +241,30 @@ def _check_bucket_files(run: Check, bucket: Bucket) -> bool:
     """Whether the files every bucket has are there."""
     for name in (LOCK, BUCKET_FILE):
         if not os.access(name, os.F_OK, dir_fd=bucket.fd):
-
-            def make(name: str = name) -> None:
-                text = b"" if name == LOCK else b'{"created": 0}\n'
-                fd = syscalls.create(name, syscalls.CREATE, 0o666, dir_fd=bucket.fd)
-                try:
-                    syscalls.write_all(fd, text)
-                finally:
-                    os.close(fd)
-
-            run.damage("missing-file", bucket, name, mend=make)
+            bucket.check_present()
+            run.damage("missing-file", bucket, name, mend=partial(_make, bucket, name))
             if not run.repair:
                 return False
-    with contextlib.suppress(IntegrityError, TreeGoneError):
+    try:
         bucket.info()
+    except IntegrityError as error:
+
+        def make_anew() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                set_aside(bucket, BUCKET_FILE, bucket.fd)
+            _make(bucket, BUCKET_FILE)
+
+        run.damage("damaged-file", bucket, error.message, mend=make_anew)
     return True
+
+
+def _make(bucket: Bucket, name: str) -> None:
+    text = b"" if name == LOCK else b'{"created": 0}\n'
+    fd = syscalls.create(name, syscalls.CREATE, 0o666, dir_fd=bucket.fd)
+    try:
+        syscalls.write_all(fd, text)
+    finally:
+        os.close(fd)
 
 
 def _unlink(name: str, dir_fd: int) -> None:

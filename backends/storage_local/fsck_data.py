@@ -10,8 +10,8 @@ import time
 from storage_core.errors import IntegrityError, UploadNotFoundError
 from storage_local import sessions, syscalls
 from storage_local.bucket import Bucket
-from storage_local.fsck import Check, in_use, set_aside, temporaries
-from storage_local.fsck_tree import Seen
+from storage_local.fsck import Check, set_aside, temporaries
+from storage_local.fsck_records import Seen
 from storage_local.handles import Handle
 from storage_local.listing import iterate, record_reader
 from storage_local.names import TEMPORARY
@@ -72,16 +72,15 @@ def check_uploads(run: Check, bucket: Bucket) -> None:
     """Sessions half made or half removed, expired ones, and parts in the making."""
     uploads = bucket.uploads.fd
     with bucket.bare_lock():  # no session is being made
-        dead = [name for name in os.listdir(uploads) if name.startswith(TEMPORARY)]
-        for name in dead:
-            if not in_use(name, uploads):
+        for name in temporaries(uploads):
 
-                def remove(name: str = name) -> None:
-                    syscalls.remove_tree(name, uploads)
+            def remove(name: str = name) -> None:
+                syscalls.remove_tree(name, uploads)
 
-                run.leftover("temporary", bucket, f"uploads/{name}", remove)
-    for name in sorted(set(os.listdir(uploads)) - set(dead)):
-        _check_session(run, bucket, name)
+            run.leftover("temporary", bucket, f"uploads/{name}", remove)
+    for name in sorted(os.listdir(uploads)):
+        if not name.startswith(TEMPORARY):  # begun or ended since
+            _check_session(run, bucket, name)
 
 
 def _check_session(run: Check, bucket: Bucket, name: str) -> None:
@@ -114,9 +113,7 @@ def _check_session(run: Check, bucket: Bucket, name: str) -> None:
 
         run.leftover("expired-upload", bucket, f"uploads/{name} of {session.key!r}", expire)
         return
-    for part in os.listdir(directory):
-        if not part.startswith(TEMPORARY) or in_use(part, directory):
-            continue
+    for part in temporaries(directory):
 
         def remove(part: str = part) -> None:
             with contextlib.suppress(FileNotFoundError):

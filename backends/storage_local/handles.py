@@ -31,22 +31,28 @@ class Handle:
 
 
 class Leaf(Handle):
-    """An open leaf directory with its lock between threads and processes."""
+    """An open leaf directory with its lock between threads and processes.
+
+    A thread never locks a leaf twice. If it holds the lock already, an interrupt (Ctrl-C) came
+    before an `unlock`, which no Python code can rule out: then it takes over its own lock
+    instead of waiting for itself.
+    """
 
     __slots__ = ("id", "mutex")
 
     def __init__(self, fd: int, identity: str) -> None:
         super().__init__(fd)
         self.id = identity
-        self.mutex = threading.Lock()
+        self.mutex = threading.RLock()
 
     def lock(self, kind: int = fcntl.LOCK_EX) -> None:
         """Take the lock: ``LOCK_EX`` to change, ``LOCK_SH`` to scan."""
-        self.mutex.acquire()
+        if not self.mutex._is_owned():  # type: ignore[attr-defined]
+            self.mutex.acquire()
         try:
             fcntl.flock(self.fd, kind)
         except BaseException:
-            self.mutex.release()
+            self.unlock()  # an interrupt may come when the lock is taken already
             raise
 
     def unlock(self) -> None:

@@ -17,7 +17,7 @@ from storage_local.commit import publish
 from storage_local.data import NewData
 from storage_local.handles import Handle
 from storage_local.layout import Root
-from storage_local.record import Record, new_id, repack
+from storage_local.record import MAX_NS, Record, new_id, repack
 from storage_local.writer import pack_object, publish_data
 
 
@@ -82,8 +82,7 @@ def import_tree(
         BucketNotFoundError: there is no such bucket.
         ConfigError: the source is no directory, or contains the root.
     """
-    target = root.bucket(bucket)
-    target.check_present()
+    target = root.run(bucket, _itself)
     place = os.path.realpath(source)
     if not os.path.isdir(place):
         raise ConfigError(f"{source!r} is not a directory")
@@ -101,12 +100,15 @@ def import_tree(
             report.skipped.append(Skipped(relative, error.message))
             continue
         try:
-            _take_in(target, key, directory, name, conditions, report)
-        except PreconditionFailedError:
-            report.skipped.append(Skipped(relative, "the object exists"))
-            continue
+            file = Handle(os.open(name, syscalls.READ, dir_fd=directory.fd))
         except (FileNotFoundError, PermissionError) as error:
             report.skipped.append(Skipped(relative, error.strerror or str(error)))
+            continue
+        try:
+            with root.present(target):
+                _take_in(target, key, file, conditions, report)
+        except PreconditionFailedError:
+            report.skipped.append(Skipped(relative, "the object exists"))
             continue
         if progress is not None:
             progress(report)
@@ -117,30 +119,31 @@ def _walk(directory: Handle, above: str, report: ImportReport) -> Iterator[tuple
     """Regular files below a directory: relative place, open directory, name."""
     for name in sorted(os.listdir(directory.fd)):
         relative = above + name
-        mode = os.stat(name, dir_fd=directory.fd, follow_symlinks=False).st_mode
-        if stat.S_ISREG(mode):
-            yield relative, directory, name
-        elif stat.S_ISDIR(mode):
-            try:
+        inner = None
+        try:
+            mode = os.stat(name, dir_fd=directory.fd, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
                 inner = Handle(os.open(name, syscalls.DIRECTORY, dir_fd=directory.fd))
-            except PermissionError as error:
-                report.skipped.append(Skipped(relative, error.strerror or str(error)))
-                continue
+        except (FileNotFoundError, PermissionError) as error:
+            report.skipped.append(Skipped(relative, error.strerror or str(error)))
+            continue
+        if inner is not None:
             yield from _walk(inner, relative + "/", report)
+        elif stat.S_ISREG(mode):
+            yield relative, directory, name
         else:
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
             report.skipped.append(Skipped(relative, kind))
 
 
+def _itself(bucket: Bucket) -> Bucket:
+    bucket.check_present()
+    return bucket
+
+
 def _take_in(
-    bucket: Bucket,
-    key: str,
-    directory: Handle,
-    name: str,
-    conditions: Conditions,
-    report: ImportReport,
+    bucket: Bucket, key: str, file: Handle, conditions: Conditions, report: ImportReport
 ) -> None:
-    file = Handle(os.open(name, syscalls.READ, dir_fd=directory.fd))
     found = os.fstat(file.fd)
     md5 = new("md5") if bucket.options.md5_etags else None
     identity = new_id()
@@ -177,4 +180,4 @@ def _take_in(
 
 
 def _dated(raw: bytes, modified: int) -> bytes:
-    return repack(Record(raw), modified=max(0, modified))
+    return repack(Record(raw), modified=min(max(0, modified), MAX_NS))

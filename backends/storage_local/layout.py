@@ -8,13 +8,20 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from storage_core.errors import BucketExistsError, BucketNotFoundError, ConfigError
+from storage_core.errors import (
+    BucketExistsError,
+    BucketNotFoundError,
+    ConfigError,
+    IntegrityError,
+    StorageError,
+)
 from storage_local import syscalls
 from storage_local.bucket import BUCKET_FILE, Bucket, create_bucket_in
 from storage_local.handles import ForkAware, Handle, Handles
@@ -105,8 +112,7 @@ class Root(ForkAware):
         if strange:
             raise ConfigError(
                 f"root {self.place!r} is not empty and no object store: it holds"
-                f" {strange[0]!r}. Name an empty directory, and take files in with"
-                " 'storage import-tree'"
+                f" {strange[0]!r}. Name an empty directory; import-tree takes files in"
             )
         for name in (BUCKETS, STAGING):
             with contextlib.suppress(FileExistsError):
@@ -117,9 +123,8 @@ class Root(ForkAware):
     def _create_once(self, name: str, content: bytes, mode: int) -> None:
         """Make a file with its content in one step; whoever is first wins."""
         temporary = f"{TEMPORARY}{secrets.token_hex(8)}"
-        fd = syscalls.create(temporary, syscalls.CREATE, mode, dir_fd=self.fd)
+        fd = syscalls.create_locked(temporary, self.fd, mode)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)  # tells fsck that it is in use
             syscalls.write_all(fd, content)
             if self.options.durable:
                 syscalls.fsync(fd)
@@ -165,18 +170,23 @@ class Root(ForkAware):
 
         Raises:
             BucketNotFoundError: there is none.
+            IntegrityError: part of it is missing, or something else stands in its place.
         """
         bucket = self._buckets.get(name)
         if bucket is not None:
             return bucket
         try:
             bucket = Bucket(self, name)
-        except (FileNotFoundError, NotADirectoryError):
-            raise BucketNotFoundError(f"there is no bucket {name!r}") from None
         except OSError as error:
-            if error.errno == errno.ELOOP:  # a symbolic link is no bucket
-                raise BucketNotFoundError(f"there is no bucket {name!r}") from None
-            raise
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                raise
+            # A directory with the file that only buckets have is a damaged one.
+            if self._is_directory(name) and self._has_stamp(name):
+                raise IntegrityError(
+                    f"a directory of the bucket {name!r} is missing, or something else stands"
+                    " in its place; put it back"
+                ) from None
+            raise BucketNotFoundError(f"there is no bucket {name!r}") from None
         with self._mutex:
             bucket = self._buckets.setdefault(name, bucket)
             if len(self._buckets) > OPEN_BUCKETS:
@@ -191,14 +201,43 @@ class Root(ForkAware):
             BucketNotFoundError: there is none.
         """
         try:
-            return action(self.bucket(name))
+            return self._try(name, action)
         except TreeGoneError:
             self.forget(name)
+            with self.present():
+                return self._try(name, action)
+
+    def _try(self, name: str, action: Callable[[Bucket], T]) -> T:
+        bucket = self.bucket(name)
+        try:
+            return action(bucket)
+        except FileNotFoundError as error:
+            if not isinstance(error, StorageError):
+                bucket.check_present()
+            raise
+
+    @contextlib.contextmanager
+    def present(self, *buckets: Bucket) -> Iterator[None]:
+        """Around work that can not simply be done again in a bucket made anew.
+
+        Args:
+            buckets: Those it is done in: a file that is missing there means nothing where
+                they were deleted meanwhile.
+
+        Raises:
+            BucketNotFoundError: a bucket was deleted meanwhile.
+        """
+        try:
             try:
-                return action(self.bucket(name))
-            except TreeGoneError:
-                self.forget(name)
-                raise BucketNotFoundError(f"the bucket {name!r} was deleted") from None
+                yield
+            except FileNotFoundError as error:
+                if not isinstance(error, StorageError):
+                    for bucket in buckets:
+                        bucket.check_present()
+                raise
+        except TreeGoneError as gone:
+            self.forget(gone.bucket)
+            raise BucketNotFoundError(f"the bucket {gone.bucket!r} was deleted") from None
 
     def forget(self, name: str) -> None:
         """Drop what is known of a bucket."""
@@ -209,6 +248,16 @@ class Root(ForkAware):
         """Names of all buckets, ascending."""
         return sorted(os.listdir(self.buckets_fd))
 
+    def _is_directory(self, name: str) -> bool:
+        try:
+            found = os.stat(name, dir_fd=self.buckets_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return stat.S_ISDIR(found.st_mode)
+
+    def _has_stamp(self, name: str) -> bool:
+        return os.access(f"{name}/{BUCKET_FILE}", os.F_OK, dir_fd=self.buckets_fd)
+
     def create_bucket(self, name: str) -> Bucket:
         """Make a bucket in one step.
 
@@ -216,13 +265,10 @@ class Root(ForkAware):
             BucketExistsError: it exists.
         """
         # An early look spares the work; the rename below decides.
-        if os.access(f"{name}/{BUCKET_FILE}", os.F_OK, dir_fd=self.buckets_fd):
+        if self._has_stamp(name):
             raise BucketExistsError(f"the bucket {name!r} exists")
         staging = Handle(os.open(STAGING, syscalls.DIRECTORY, dir_fd=self.fd))
-        temporary = secrets.token_hex(8)
-        syscalls.mkdir(temporary, dir_fd=staging.fd)
-        made = Handle(os.open(temporary, syscalls.DIRECTORY, dir_fd=staging.fd))
-        fcntl.flock(made.fd, fcntl.LOCK_EX)  # tells fsck that it is in use
+        temporary, made = _staged(staging)
         try:
             create_bucket_in(made.fd, durable=self.options.durable)
             syscalls.rename(temporary, name, src_dir_fd=staging.fd, dst_dir_fd=self.buckets_fd)
@@ -258,7 +304,8 @@ class Root(ForkAware):
                 syscalls.fsync(staging.fd)
                 syscalls.fsync(self.buckets_fd)
             self.forget(bucket.name)
-            syscalls.remove_tree(temporary, staging.fd)
+            with contextlib.suppress(OSError):  # it is deleted; fsck removes what is left
+                syscalls.remove_tree(temporary, staging.fd)
 
     # --- life -------------------------------------------------------------------------
 
@@ -273,3 +320,18 @@ class Root(ForkAware):
         self._mutex = threading.Lock()
         self._buckets = {}
         self.handles.reset()
+
+
+def _staged(staging: Handle) -> tuple[str, Handle]:
+    """A new directory in the staging area, and its lock, which tells fsck that it is in use.
+
+    Before it is locked fsck may take it for a dead process's and remove it; then again.
+    """
+    while True:
+        name = secrets.token_hex(8)
+        syscalls.mkdir(name, dir_fd=staging.fd)
+        with contextlib.suppress(FileNotFoundError):
+            made = Handle(os.open(name, syscalls.DIRECTORY, dir_fd=staging.fd))
+            fcntl.flock(made.fd, fcntl.LOCK_EX)
+            os.stat(name, dir_fd=staging.fd)
+            return name, made

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from storage_core.errors import InvalidRequestError
+from storage_core.errors import IntegrityError, InvalidRequestError
 from storage_core.model import BucketInfo, ObjectSummary, Page, Prefix, VersionSummary
 from storage_core.requests import ListBucketsRequest, ListRequest, ListVersionsRequest
 from storage_local.bucket import Bucket
@@ -20,7 +21,9 @@ from storage_local.names import (
     prefix_range,
     sort_key,
 )
-from storage_local.record import Record, live_summary, read_raw, read_record
+from storage_local.record import Record
+from storage_local.record_file import read_raw, read_record
+from storage_local.summary import live_summary
 from storage_local.tree import Scan, Tree, TreeGoneError
 
 LEAVES_PER_PAGE = 64
@@ -71,13 +74,18 @@ def _take_all(tree: Tree, scan: Scan, request: ListRequest, stop: str, items: It
     else:
         rest = None
     fd = -1 if leaf is None else leaf.fd
-    for sort, key in zip(sorts, keys_of(sorts), strict=True):
-        raw = read_raw(sort if len(sort) <= MAX_NAME else file_name(sort), fd) if leaf else None
-        if raw is None and (raw := tree.read(sort)) is None:  # moved or deleted
-            continue
-        summary = live_summary(raw, key)
-        if summary is not None:
-            add(summary)
+    key = ""
+    try:
+        for sort, key in zip(sorts, keys_of(sorts), strict=True):
+            raw = read_raw(sort if len(sort) <= MAX_NAME else file_name(sort), fd) if leaf else None
+            if raw is None and (raw := tree.read(sort)) is None:  # moved or deleted
+                continue
+            summary = live_summary(raw, key)
+            if summary is not None:
+                add(summary)
+    except IntegrityError as error:
+        error.key = key
+        raise
     return rest
 
 
@@ -133,15 +141,19 @@ def check_token(token: str) -> str:
 
 def record_reader(tree: Tree, leaf: Leaf | None) -> Callable[[str], Record | None]:
     """A function that reads the header of a record by its sort key: in the leaf where the
-    scan saw it, else wherever it has moved."""
+    scan saw it, else wherever it has moved. Its errors name the key."""
 
     def read(sort: str) -> Record | None:
-        if leaf is not None:
-            record = read_record(file_name(sort), leaf.fd)
-            if record is not None:
-                return record
-        raw = tree.read(sort)
-        return None if raw is None else Record(raw)
+        try:
+            if leaf is not None:
+                record = read_record(file_name(sort), leaf.fd)
+                if record is not None:
+                    return record
+            raw = tree.read(sort)
+            return None if raw is None else Record(raw)
+        except IntegrityError as error:
+            error.key = key_of(sort)
+            raise
 
     return read
 
@@ -160,9 +172,9 @@ def iterate(tree: Tree, start: str, stop: str) -> Iterator[tuple[str, Leaf | Non
 def list_versions_page(bucket: Bucket, request: ListVersionsRequest) -> Page[VersionSummary]:
     """One page of versions; see `Driver.list_versions_page`.
 
-    Current records are read before the noncurrent ones of the same stretch are looked up: a
-    version that is replaced meanwhile is then seen in one place or the other, or in both,
-    and listed once.
+    Current records are read before and after the noncurrent ones of the same stretch: a
+    version that is replaced meanwhile, or takes the place of a deleted one, is then seen in
+    one of them, and listed once.
     """
     limit = request.limit
     low, stop = prefix_range(request.prefix)
@@ -186,6 +198,15 @@ def list_versions_page(bucket: Bucket, request: ListVersionsRequest) -> Page[Ver
         taken += 1
         if taken > limit:
             break
+    for sort, leaf in iterate(bucket.objects, low, stop):
+        record = record_reader(bucket.objects, leaf)(sort)
+        before = found.get(sort)
+        if record is None or (before is not None and before.version == record.version):
+            continue
+        if before is not None:
+            found[sort_key(before.key, before.version)] = replace(before, is_latest=False)
+        found.pop(sort_key(key_of(sort), record.version), None)
+        found[sort] = record.version_summary(key_of(sort), latest=True)
     ordered = sorted(found)
     items = [found[sort] for sort in ordered[:limit]]
     if len(ordered) > limit:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from storage_core.checksum import crc32c, crc32c_combine, new
+from storage_core.checksum import PIECE, crc32c, crc32c_combine, new
 from storage_core.errors import (
     IntegrityError,
     InvalidPartError,
@@ -34,16 +34,16 @@ from storage_core.model import Page, Part, PutResult
 from storage_core.requests import (
     CompleteUploadRequest,
     CopyPartRequest,
+    GetRequest,
     PutPartRequest,
     UploadRequest,
 )
-from storage_local import syscalls
+from storage_local import reader, syscalls
 from storage_local.bucket import Bucket
-from storage_local.data import NewData, open_data
+from storage_local.data import NewData
 from storage_local.handles import Handle
 from storage_local.layout import Root
 from storage_local.names import TEMPORARY
-from storage_local.reader import find
 from storage_local.record import Record, new_id
 from storage_local.sessions import Session, SessionLock, gone, open_session, remove
 from storage_local.writer import pack_object, publish_data
@@ -72,9 +72,9 @@ class Stored(NamedTuple):
 
 async def put_part(root: Root, request: PutPartRequest) -> Part:
     """Store a part; see `Driver.put_part`."""
-    bucket = root.bucket(request.bucket)
-    session = root.run(
-        request.bucket, lambda opened: open_session(opened, request.upload_id, request.key)
+    bucket, session = root.run(
+        request.bucket,
+        lambda opened: (opened, open_session(opened, request.upload_id, request.key)),
     )
     md5 = new("md5") if root.options.md5_etags else None
     crc = 0
@@ -91,43 +91,28 @@ async def put_part(root: Root, request: PutPartRequest) -> Part:
         return part.publish(body.count, crc, md5.digest() if md5 else bytes(16))
 
 
-def copy_part(root: Root, request: CopyPartRequest) -> Part:
+async def copy_part(root: Root, request: CopyPartRequest) -> Part:
     """Store a part from an object's bytes; see `Driver.copy_part`."""
-    session = root.run(
-        request.bucket, lambda opened: open_session(opened, request.upload_id, request.key)
+    bucket, session = root.run(
+        request.bucket,
+        lambda opened: (opened, open_session(opened, request.upload_id, request.key)),
     )
-    bucket = root.bucket(request.bucket)
-    source = root.bucket(request.source_bucket)
-    record = root.run(
-        request.source_bucket,
-        lambda opened: find(opened, request.source_key, request.source_version, 1 << 20),
+    wanted = GetRequest(
+        request.source_bucket, request.source_key, request.range, request.source_version
     )
-    start, stop = (0, record.size) if request.range is None else request.range.resolve(record.size)
+    source = root.run(request.source_bucket, lambda opened: reader.get(opened, wanted))
     md5 = new("md5") if root.options.md5_etags else None
     crc = 0
-    with _NewPart(bucket, session, request.number) as part:
-        if record.inline:
-            pieces = [record.data[start:stop]]
-            fd = -1
-        else:
-            fd = open_data(source, record.id.hex())
-        try:
-            position = start
-            while position < stop:
-                piece = (
-                    pieces[0] if fd < 0 else os.pread(fd, min(1 << 18, stop - position), position)
-                )
-                if not piece:
-                    raise IntegrityError("the data file of the source is cut off; run fsck")
+    try:
+        with _NewPart(bucket, session, request.number) as part:
+            while piece := await source.read(PIECE):
                 syscalls.write_all(part.fd, piece)
                 crc = crc32c(piece, crc)
                 if md5 is not None:
                     md5.update(piece)
-                position += len(piece)
-        finally:
-            if fd >= 0:
-                os.close(fd)
-        return part.publish(stop - start, crc, md5.digest() if md5 else bytes(16))
+            return part.publish(source.length, crc, md5.digest() if md5 else bytes(16))
+    finally:
+        await source.close()
 
 
 class _NewPart:
@@ -143,12 +128,9 @@ class _NewPart:
 
     def __enter__(self) -> _NewPart:
         try:
-            self.fd = syscalls.create(
-                self._name, syscalls.CREATE, 0o666, dir_fd=self._session.dir.fd
-            )
+            self.fd = syscalls.create_locked(self._name, self._session.dir.fd)
         except FileNotFoundError:
             raise gone() from None
-        fcntl.flock(self.fd, fcntl.LOCK_EX)  # tells fsck that it is in use
         return self
 
     def publish(self, size: int, crc: int, md5: bytes) -> Part:
@@ -240,7 +222,8 @@ def complete(bucket: Bucket, request: CompleteUploadRequest) -> PutResult:
         parts = [_named_part(bucket, session, part) for part in request.parts]
         _check_order(bucket, parts)
         record = _assemble(bucket, session, request, parts)
-        remove(bucket, session.id)
+        with contextlib.suppress(OSError):  # the object is there; the session will expire
+            remove(bucket, session.id)
     return record.result(request.key, versions=bucket.options.versions)
 
 

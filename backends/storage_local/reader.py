@@ -65,7 +65,10 @@ class LocalStream(ObjectStream):
         left = self.start + self.length - self._position
         if left <= 0:
             return b""
-        piece = os.pread(self._fd, min(size, left), self._position)
+        if self.data is None:
+            piece = os.pread(self._fd, min(size, left), self._position)
+        else:
+            piece = self.data[-left:][:size]
         if not piece:
             raise IntegrityError(f"the data file of the object ends {left} bytes early; run fsck")
         self._position += len(piece)
@@ -121,10 +124,21 @@ def get(bucket: Bucket, request: GetRequest) -> LocalStream:
         try:
             return _open(bucket, request, record)
         except FileNotFoundError:
-            if find(bucket, key, request.version).id == record.id:
-                raise IntegrityError(
-                    "the data file of the object has vanished; run fsck", code="ENOENT"
-                ) from None
+            check_replaced(bucket, key, request.version, record)
+
+
+def check_replaced(bucket: Bucket, key: str, version: str | None, seen: Record) -> None:
+    """To be called when the data file of a record is not there: returns if the object was
+    replaced since, so that it is to be found anew.
+
+    Raises:
+        ObjectNotFoundError: it was deleted since.
+        IntegrityError: it is the same, so its data file has vanished.
+    """
+    if find(bucket, key, version).id == seen.id:
+        raise IntegrityError(
+            "the data file of the object has vanished; run fsck", code="ENOENT"
+        ) from None
 
 
 def _open(bucket: Bucket, request: GetRequest, record: Record) -> LocalStream:

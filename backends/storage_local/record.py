@@ -35,7 +35,7 @@ from typing import Any
 
 from google_crc32c import value as _crc
 
-from storage_core.errors import IntegrityError
+from storage_core.errors import IntegrityError, InvalidRequestError
 from storage_core.model import (
     EMPTY,
     Attributes,
@@ -44,8 +44,7 @@ from storage_core.model import (
     PutResult,
     VersionSummary,
 )
-from storage_local.names import MAX_NAME, file_name, sort_key
-from storage_local.syscalls import READ
+from storage_local.names import MAX_NAME, sort_key
 
 MAGIC = b"SLR1"
 INLINE, MARKER, HAS_ETAG = 1, 2, 4
@@ -53,15 +52,18 @@ ID_SIZE = 12
 
 _FIXED = struct.Struct("<4sHHI12sIQQQQI")
 _unpack = _FIXED.unpack_from
+_unpack_brief = struct.Struct("<4sHxxI16xQ16xQ").unpack_from
 _pack = _FIXED.pack
 FIXED_SIZE = _FIXED.size
-HEAD_SIZE = 1024
-"""Bytes to read when only the header is wanted; nearly always enough."""
+HEAD_SIZE = 448
+"""Bytes to read when only the header is wanted: nearly always enough, and few enough for the
+interpreter's own allocator."""
 
 # CRC32C of any bytes and their own CRC32C behind them.
 _RESIDUE = 0x48674BC7
 
-_MAX_ORDER = 2**64 - 1
+MAX_NS = 2**64 - 1
+"""The last time a record can hold, in ns since 1970: in the year 2554."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -71,9 +73,21 @@ def to_datetime(ns: int) -> datetime:
     return _EPOCH + timedelta(0, 0, ns // 1000)
 
 
-def to_ns(moment: datetime) -> int:
-    """Nanoseconds since 1970 of an aware time, exactly."""
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+def expiry(moment: datetime | None) -> int:
+    """What stands in a record for the time an object expires: ns since 1970, 0 for never.
+
+    Raises:
+        InvalidRequestError: it is later than a record can say.
+    """
+    if moment is None:
+        return 0
+    ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    if ns > MAX_NS:
+        raise InvalidRequestError(
+            f"an object can not expire at {moment}: the last time that can be kept is"
+            f" {to_datetime(MAX_NS)}; for an object that stays give none"
+        )
+    return ns
 
 
 def new_id() -> bytes:
@@ -81,7 +95,7 @@ def new_id() -> bytes:
     return os.urandom(ID_SIZE)
 
 
-def _unpack_checked(raw: bytes) -> tuple[Any, ...]:
+def unpack_checked(raw: bytes) -> tuple[Any, ...]:
     """The fixed fields of a record.
 
     Raises:
@@ -101,6 +115,22 @@ def _unpack_checked(raw: bytes) -> tuple[Any, ...]:
     return fields
 
 
+def brief(raw: bytes) -> tuple[int, int, int]:
+    """Flags, size and expiry of a record, for those who want no more.
+
+    Raises:
+        IntegrityError: the header is damaged.
+    """
+    try:
+        magic, flags, header_size, size, expires = _unpack_brief(raw)
+    except struct.error:
+        raise IntegrityError("the record of the object is cut off; run fsck") from None
+    head = raw if len(raw) == header_size else raw[:header_size]
+    if _crc(head) != _RESIDUE or magic != MAGIC:
+        raise IntegrityError("the record of the object is damaged; run fsck")
+    return flags, size, expires
+
+
 def plain_object(raw: bytes) -> tuple[bytes, int] | None:
     """Bytes and CRC32C of a record that is nothing but an inline object without expiry: the
     most frequent read, in one step. None for all else, which takes a `Record`.
@@ -108,29 +138,10 @@ def plain_object(raw: bytes) -> tuple[bytes, int] | None:
     Raises:
         IntegrityError: the header is damaged.
     """
-    _, flags, _, header_size, _, crc, size, _, _, expires, _ = _unpack_checked(raw)
+    _, flags, _, header_size, _, crc, size, _, _, expires, _ = unpack_checked(raw)
     if flags & ~HAS_ETAG != INLINE or expires or len(raw) != header_size + size:
         return None
     return raw[header_size:], crc
-
-
-def live_summary(raw: bytes, key: str) -> ObjectSummary | None:
-    """The line of a listing for a record, in one step; None if there is nothing to see.
-
-    Raises:
-        IntegrityError: the header is damaged.
-    """
-    _, flags, _, _, identity, crc, size, modified, _, expires, details = _unpack_checked(raw)
-    if flags & (MARKER | HAS_ETAG) or expires or details:
-        record = Record(raw, trusted=True)
-        return record.summary(key) if record.live else None
-    return ObjectSummary(
-        key,
-        size,
-        f"{identity.hex()}-{size:x}",
-        _EPOCH + timedelta(0, 0, modified // 1000),
-        {"crc32c": f"{crc:08x}"},
-    )
 
 
 class Record:
@@ -173,7 +184,7 @@ class Record:
             self.order,
             self.expires,
             self.details_size,
-        ) = _unpack(raw) if trusted else _unpack_checked(raw)
+        ) = _unpack(raw) if trusted else unpack_checked(raw)
 
     @property
     def details(self) -> dict[str, Any]:
@@ -220,7 +231,7 @@ class Record:
     @property
     def version(self) -> str:
         """Version id; as text it descends from the oldest to the newest version of a key."""
-        return f"{_MAX_ORDER - self.order:016x}{self.id[:4].hex()}"
+        return f"{MAX_NS - self.order:016x}{self.id[:4].hex()}"
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -381,54 +392,3 @@ def needs_key(key: str) -> bool:
     room = MAX_NAME - VERSION_SIZE - 1
     # A character takes at most twelve escaped, so a short key needs no escaping to tell.
     return len(key) * 12 > room and len(sort_key(key)) > room
-
-
-def sort_key_of(name: str, record: Record) -> str | None:
-    """Sort key of the record behind a shortened name; None if none of its keys fits."""
-    for key in record.details.get("keys", ()):
-        for version in ("", record.version):
-            sort = sort_key(key, version)
-            if file_name(sort) == name:
-                return sort
-    return None
-
-
-def read_record(name: str, dir_fd: int, first: int = HEAD_SIZE) -> Record | None:
-    """Read one record of an open leaf; None if missing. `read_raw` tells what ``first`` is.
-
-    Raises:
-        IntegrityError: it is damaged.
-    """
-    raw = read_raw(name, dir_fd, first)
-    return None if raw is None else Record(raw)
-
-
-def read_raw(name: str, dir_fd: int, first: int = HEAD_SIZE) -> bytes | None:
-    """Bytes of a record; None if it is missing.
-
-    One read of ``first`` bytes nearly always does; with `HEAD_SIZE` the header is what is
-    wanted, with more than that the inline bytes too, and what is missing is read after it.
-    """
-    try:
-        fd = os.open(name, READ, dir_fd=dir_fd)
-    except FileNotFoundError:
-        return None
-    try:
-        raw = os.read(fd, first)
-        return raw if len(raw) < first else raw + _read_rest(fd, raw, first)
-    finally:
-        os.close(fd)
-
-
-def _read_rest(fd: int, raw: bytes, first: int) -> bytes:
-    """What a record has beyond the bytes read."""
-    wanted = int.from_bytes(raw[8:12], "little")
-    if first > HEAD_SIZE and raw[4] & INLINE:
-        wanted += int.from_bytes(raw[28:36], "little")
-    pieces = []
-    missing = wanted - len(raw)
-    # A damaged header may claim any size; the file's end bounds what is read.
-    while missing > 0 and (piece := os.read(fd, min(missing, 1 << 20))):
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)

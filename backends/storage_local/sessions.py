@@ -25,7 +25,7 @@ from storage_local.bucket import Bucket
 from storage_local.handles import FileLock, Handle
 from storage_local.listing import check_token
 from storage_local.names import TEMPORARY
-from storage_local.record import describe, new_id, to_datetime, to_ns
+from storage_local.record import describe, expiry, new_id, to_datetime
 
 SESSION = "session"
 
@@ -65,7 +65,7 @@ def create(bucket: Bucket, request: CreateUploadRequest) -> UploadInfo:
             "key": request.key,
             "created": now,
             "keep": list(request.keep),
-            "expires": None if attributes.expires_at is None else to_ns(attributes.expires_at),
+            "expires": expiry(attributes.expires_at) or None,
             "attributes": describe("", attributes),
         },
         ensure_ascii=False,
@@ -136,7 +136,10 @@ def end_session(bucket: Bucket, session: Session) -> None:
 
 
 def remove(bucket: Bucket, upload_id: str) -> None:
-    """Take a session away in one step, then remove its files; under its lock."""
+    """Take a session away in one step, then remove its files; under its lock.
+
+    What can not be removed is left to fsck.
+    """
     uploads = bucket.uploads.fd
     dead = TEMPORARY + upload_id
     try:
@@ -145,7 +148,8 @@ def remove(bucket: Bucket, upload_id: str) -> None:
         raise gone() from None
     if bucket.options.durable:
         syscalls.fsync(uploads)
-    syscalls.remove_tree(dead, uploads)
+    with contextlib.suppress(OSError):
+        syscalls.remove_tree(dead, uploads)
 
 
 class SessionLock(FileLock):

@@ -16,9 +16,10 @@ import stat
 
 from storage_core.model import Buffer
 
-# Creation flags. Nothing is ever opened through a symbolic link.
+# Nothing is ever opened through a symbolic link, and no pipe that stands where a file was
+# makes anyone wait.
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 DIRECTORY = READ | os.O_DIRECTORY
 
 create = os.open
@@ -34,6 +35,7 @@ fallocate = os.posix_fallocate
 copy_file_range = os.copy_file_range
 
 _FICLONE = 0x40049409  # linux/fs.h
+_REMOVALS = 100
 
 
 def clone(source: int, target: int) -> bool:
@@ -52,6 +54,25 @@ def clone(source: int, target: int) -> bool:
             return False
         raise
     return True
+
+
+def create_locked(name: str, dir_fd: int, mode: int = 0o666) -> int:
+    """Create a file and take its lock, which tells fsck that it is in use.
+
+    Between the two steps fsck may take it for a dead writer's and remove it; then again.
+    """
+    while True:
+        fd = create(name, CREATE, mode, dir_fd=dir_fd)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:
+                return fd
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                unlink(name, dir_fd=dir_fd)
+            os.close(fd)
+            raise
+        os.close(fd)
 
 
 def write_all(fd: int, data: Buffer) -> None:
@@ -93,15 +114,29 @@ def copy_range(source: int, target: int, offset: int, length: int) -> None:
 
 
 def remove_tree(name: str, dir_fd: int) -> None:
-    """Remove a directory and all below it, following no symbolic link. Missing is fine."""
-    try:
-        fd = os.open(name, DIRECTORY, dir_fd=dir_fd)
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        with contextlib.suppress(FileNotFoundError):
-            unlink(name, dir_fd=dir_fd)
-        return
+    """Remove a directory and all below it, following no symbolic link. Missing is fine.
+
+    What others put in meanwhile is removed too, unless they go on and on: then it stays.
+    """
+    for _ in range(_REMOVALS):
+        try:
+            _empty(name, dir_fd)
+            rmdir(name, dir_fd=dir_fd)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            with contextlib.suppress(FileNotFoundError):
+                unlink(name, dir_fd=dir_fd)
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+
+
+def _empty(name: str, dir_fd: int) -> None:
+    fd = os.open(name, DIRECTORY, dir_fd=dir_fd)
     try:
         for entry in os.listdir(fd):
             with contextlib.suppress(FileNotFoundError):
@@ -111,5 +146,3 @@ def remove_tree(name: str, dir_fd: int) -> None:
                     unlink(entry, dir_fd=fd)
     finally:
         os.close(fd)
-    with contextlib.suppress(FileNotFoundError):
-        rmdir(name, dir_fd=dir_fd)

@@ -8,6 +8,7 @@ Writers and scans hold the lock of the leaf and check the map under it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -17,13 +18,22 @@ from typing import NamedTuple
 from storage_core.errors import IntegrityError
 from storage_local import syscalls
 from storage_local.handles import FileLock, Handle, Handles, Leaf
-from storage_local.names import FIRST, TEMPORARY, file_name, is_long
-from storage_local.record import HEAD_SIZE, read_raw, read_record, sort_key_of
-from storage_local.tree_map import LEAVES, MAP, Change, Map, load, store
+from storage_local.names import FIRST, LONG_NAME, TEMPORARY, file_name, is_long
+from storage_local.record import HEAD_SIZE
+from storage_local.record_file import read_raw, read_record, sort_key_of
+from storage_local.tree_map import LEAVES, MAP, Change, Map, Range, load, store
 
 
 class TreeGoneError(Exception):
-    """The tree's bucket was deleted while its directory was open."""
+    """The tree's bucket was deleted while its directory was open.
+
+    Args:
+        bucket: Its name.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        super().__init__(bucket)
+        self.bucket = bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +124,15 @@ class Tree:
         of the leaf whose range changes.
 
         Returns:
-            False when nothing was done because somebody is about to delete the bucket.
+            False when nothing was done: ``change`` found nothing to do, or somebody is about
+            to delete the bucket.
         """
         with FileLock(".", self.fd, fcntl.LOCK_EX):
             try:
                 ranges = change(list(load(self.fd).ranges))
             except FileNotFoundError:
+                return False
+            if ranges is None:
                 return False
             store(self.fd, ranges, durable=self.durable)
             self._map = load(self.fd)
@@ -138,9 +151,24 @@ class Tree:
                 raw = self._read(one.fallback, name, first)
                 if raw is None:  # it may have moved between the two looks
                     raw = self._read(one.leaf, name, first)
-            if raw is not None or self.is_current(seen):
+            if raw is not None or (self.is_current(seen) and self._has_leaves(one, seen)):
                 return raw
             seen = self.reload()
+
+    def _has_leaves(self, one: Range, seen: Map) -> bool:
+        """Whether a range's leaves are there; False if the map is old.
+
+        Raises:
+            IntegrityError: one is missing, so that no absence can be believed.
+        """
+        try:
+            for leaf_id in filter(None, (one.leaf, one.fallback)):
+                self.handles.leaf(leaf_id, self.leaves_fd)
+        except FileNotFoundError:
+            if self.is_current(seen):
+                raise _missing_leaf() from None
+            return False
+        return True
 
     def _read(self, leaf_id: str, name: str, first: int) -> bytes | None:
         # The variable keeps the descriptor open though another thread may evict the leaf.
@@ -159,21 +187,22 @@ class Tree:
             try:
                 leaf = self.handles.leaf(one.leaf, self.leaves_fd)
                 # While records move, the old leaf's lock is the one that holds them still.
-                locked = self.handles.leaf(one.fallback or one.leaf, self.leaves_fd)
+                locked = leaf
+                if one.fallback is not None:
+                    locked = self.handles.leaf(one.fallback, self.leaves_fd)
                 names = self._names(seen, locked, leaf)
             except FileNotFoundError:
                 if self.is_current(seen):
                     raise _missing_leaf() from None
                 names = None
-            if names is None:
-                self.reload()
-                continue
-            high = seen.high(index)
-            return Scan(
-                self._sorts(names, leaf if locked is leaf else None, max(start, FIRST), high),
-                leaf if locked is leaf else None,
-                high,
-            )
+            if names is not None:
+                high = seen.high(index)
+                sorts, lost = self._sorts(names, leaf, locked, max(start, FIRST), high)
+                # The record of a shortened name may be gone or damaged; but if the map has
+                # changed, a split may have taken it elsewhere since its name was read.
+                if not lost or self.is_current(seen):
+                    return Scan(sorts, leaf if locked is leaf else None, high)
+            self.reload()
 
     def _names(self, seen: Map, locked: Leaf, leaf: Leaf) -> list[str] | None:
         locked.lock(fcntl.LOCK_SH)
@@ -187,30 +216,25 @@ class Tree:
         finally:
             locked.unlock()
 
-    def _sorts(self, names: list[str], leaf: Leaf | None, low: str, high: str | None) -> list[str]:
-        long = [name for name in names if is_long(name)]
+    def _sorts(
+        self, names: list[str], leaf: Leaf, locked: Leaf, low: str, high: str | None
+    ) -> tuple[list[str], bool]:
+        """Sort keys of a range, and whether some name did not tell its own."""
+        lost = False
+        long = [name for name in names if len(name) == LONG_NAME and is_long(name)]
         if long:
+            # Records move from the locked leaf to the other one, so none slips through.
+            places = (leaf,) if leaf is locked else (leaf, locked, leaf)
+            found = [_long_sort(name, *places) for name in long]
+            lost = None in found
             names = [name for name in names if not is_long(name)]
-            names += [sort for name in long if (sort := self._long_sort(name, leaf))]
+            names += [sort for sort in found if sort is not None]
         if high is None:
             names = [name for name in names if name >= low]
         else:
             names = [name for name in names if low <= name < high]
         names.sort()
-        return names
-
-    def _long_sort(self, name: str, leaf: Leaf | None) -> str | None:
-        """Sort key behind a shortened name; None if the record is gone or damaged."""
-        leaves = [leaf.id] if leaf else [each.leaf for each in self.map.ranges]
-        for leaf_id in leaves:
-            try:
-                one = self.handles.leaf(leaf_id, self.leaves_fd)
-                record = read_record(name, one.fd)
-            except (FileNotFoundError, IntegrityError):
-                continue
-            if record is not None:
-                return sort_key_of(name, record)
-        return None
+        return names, lost
 
     # --- writing ----------------------------------------------------------------------
 
@@ -226,30 +250,67 @@ class Tree:
                 self.reload()
 
     def acquire(self, sort: str) -> Leaf:
-        """The leaf of a sort key, locked to change it, all its records in it."""
+        """The leaf of a sort key, locked to change it, all its records in it.
+
+        It may wait for a missing map, and so for the bucket's lock. A caller that has locked
+        a leaf before holds the bucket's lock, too: then no map goes missing.
+        """
+        return self.acquire_with_map(sort)[0]
+
+    def acquire_with_map(self, sort: str) -> tuple[Leaf, Map]:
+        """As `acquire`, with the map that was current under the lock. `map` may be an older
+        one, set by another thread."""
         while True:
             seen = self._map or self.reload()
             one = seen.ranges[seen.index(sort)]
-            if one.fallback is not None:
-                from storage_local.split import finish_move
-
-                finish_move(self, one.fallback)
-                continue
             try:
-                leaf = self.handles.leaf(one.leaf, self.leaves_fd)
+                if one.fallback is not None:
+                    from storage_local.split import finish_move
+
+                    finish_move(self, one.fallback)
+                elif (leaf := self._locked(one.leaf, seen)) is not None:
+                    return leaf, seen
             except FileNotFoundError:
                 if self.is_current(seen):
                     raise _missing_leaf() from None
-            else:
-                leaf.lock()
-                current = False
-                try:
-                    if current := self.is_current(seen):
-                        return leaf
-                finally:
-                    if not current:
-                        leaf.unlock()
             self.reload()
+
+    def acquire_to_remove(self, sort: str) -> tuple[Leaf, Leaf]:
+        """As `acquire`, for the removal of a record: the locked leaf, and the one it is in.
+
+        They are two where a move was interrupted and the disk is too full to finish it, which
+        is when removal is wanted most. The lock of the leaf that records are moved from is
+        the one that holds them still.
+        """
+        while True:
+            try:
+                leaf = self.acquire(sort)
+            except OSError as error:
+                if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                    raise
+            else:
+                return leaf, leaf
+            seen = self.reload()
+            one = seen.ranges[seen.index(sort)]
+            if one.fallback is not None and (old := self._locked(one.fallback, seen)) is not None:
+                moved = self._read(one.leaf, file_name(sort), HEAD_SIZE) is not None
+                return old, self.handles.leaf(one.leaf, self.leaves_fd) if moved else old
+
+    def _locked(self, leaf_id: str, seen: Map) -> Leaf | None:
+        """A leaf, locked; None if the map is old.
+
+        Raises:
+            FileNotFoundError: it is gone.
+        """
+        leaf = self.handles.leaf(leaf_id, self.leaves_fd)
+        leaf.lock()
+        current = False
+        try:
+            current = self.is_current(seen)
+        finally:
+            if not current:
+                leaf.unlock()
+        return leaf if current else None
 
     def names_in(self, leaf: Leaf) -> list[str]:
         """Names of the records in a locked leaf, unordered, of whatever range."""
@@ -257,7 +318,19 @@ class Tree:
 
     def sort_of(self, name: str, leaf: Leaf) -> str | None:
         """Sort key of a record of a locked leaf; None if it does not tell."""
-        return self._long_sort(name, leaf) if is_long(name) else name
+        return _long_sort(name, leaf) if is_long(name) else name
+
+
+def _long_sort(name: str, *places: Leaf) -> str | None:
+    """Sort key behind a shortened name; None if the record is gone or damaged."""
+    for leaf in places:
+        try:
+            record = read_record(name, leaf.fd)
+        except IntegrityError:
+            return None
+        if record is not None:
+            return sort_key_of(name, record)
+    return None
 
 
 def _missing_leaf() -> IntegrityError:

@@ -71,10 +71,15 @@ def decode(text: bytes) -> list[Range]:
     if checksum != b"%08x" % crc32c(body):
         raise ValueError("the checksum of the map does not fit")
     ranges = [Range(*one) for one in json.loads(body)["ranges"]]
-    lows = [one.low for one in ranges]
-    if not ranges or lows[0] != "" or lows != sorted(set(lows)):
+    if not in_order(ranges):
         raise ValueError("the ranges of the map are not in order")
     return ranges
+
+
+def in_order(ranges: Sequence[Range]) -> bool:
+    """Whether ranges can be a map: ascending, no two alike, the first from the beginning."""
+    lows = [one.low for one in ranges]
+    return lows[:1] == [""] and lows == sorted(set(lows))
 
 
 def load(tree_fd: int) -> Map:
@@ -95,13 +100,20 @@ def load(tree_fd: int) -> Map:
 
 
 def store(tree_fd: int, ranges: Sequence[Range], *, durable: bool) -> None:
-    """Replace the map of an open tree."""
+    """Replace the map of an open tree.
+
+    Raises:
+        IntegrityError: the ranges are not in order; nothing was changed.
+    """
+    if not in_order(ranges):
+        raise IntegrityError("the new ranges of a map are not in order; run fsck")
     name = f"{TEMPORARY}{secrets.token_hex(8)}"
     fd = syscalls.create(name, syscalls.CREATE, 0o666, dir_fd=tree_fd)
     try:
         syscalls.write_all(fd, encode(ranges))
-        if durable:
-            syscalls.fsync(fd)
+        # Whatever the profile says: a power failure that left the map empty would take the
+        # whole bucket, and maps are written seldom.
+        syscalls.fsync(fd)
     finally:
         os.close(fd)
     syscalls.rename(name, MAP, src_dir_fd=tree_fd, dst_dir_fd=tree_fd)
@@ -134,4 +146,5 @@ def create_tree(name: str, dir_fd: int, *, durable: bool) -> None:
         os.close(tree_fd)
 
 
-Change = Callable[[list[Range]], list[Range]]
+Change = Callable[[list[Range]], list[Range] | None]
+"""Makes new ranges of the present ones; None to leave them."""

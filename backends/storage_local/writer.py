@@ -14,7 +14,7 @@ from storage_local.bucket import Bucket
 from storage_local.commit import publish
 from storage_local.data import NewData
 from storage_local.layout import Root
-from storage_local.record import Record, describe, needs_key, new_id, pack, to_ns
+from storage_local.record import Record, describe, expiry, needs_key, new_id, pack
 
 
 async def put(root: Root, request: PutRequest) -> Record:
@@ -49,7 +49,7 @@ async def _put_large(root: Root, request: PutRequest) -> Record:
     identity = new_id()
     body = request.body
     md5 = new("md5") if root.options.md5_etags else None
-    with NewData(bucket, identity.hex(), body.size) as new_data:
+    with root.present(bucket), NewData(bucket, identity.hex(), body.size) as new_data:
         size, crc = await write_body(new_data, body, md5)
         new_data.sync()
         raw = pack_object(
@@ -120,7 +120,7 @@ def pack_object(
         expires = 0
     else:
         details = describe(key, attributes, checksums=checksums, write_id=write_id, etag=etag)
-        expires = 0 if attributes.expires_at is None else to_ns(attributes.expires_at)
+        expires = expiry(attributes.expires_at)
     return pack(
         identity=identity,
         size=size,
@@ -144,8 +144,4 @@ def publish_data(
     with bucket.lock():
         bucket.check_present()
         new_data.publish()
-        try:
-            return publish(bucket, key, raw, conditions)
-        except BaseException:
-            new_data.withdraw()
-            raise
+        return publish(bucket, key, raw, conditions)

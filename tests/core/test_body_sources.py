@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,36 @@ def test_an_iterator_is_not_sent_again_once_it_gave_something(opened: Opener):
     with pytest.raises(UnavailableError, match="reset") as caught:
         bucket.put("a", iter([b"a", b"b"]))
     assert caught.value.attempts == 1
+    assert driver.names().count("put") == 1
+    assert not bucket.exists("a")
+
+
+class Impatient(Scripted):
+    """Gives up waiting for the first piece."""
+
+    async def put(self, request: Any) -> Any:
+        self.calls.append(("put", request))
+        try:
+            async with asyncio.timeout(0.01):
+                async for _ in request.body:
+                    break
+        except TimeoutError:
+            raise UnavailableError("waited too long") from None
+        return await super().put(request)
+
+
+@pytest.mark.parametrize("carrier", ["direct"], indirect=True)
+def test_an_iterator_that_was_asked_in_vain_is_not_asked_again(opened: Opener):
+    """The piece it was about to give is lost, although none was ever seen."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        await asyncio.sleep(0.05)
+        yield b"never seen"
+
+    driver = Impatient()
+    bucket = opened(driver).create_bucket("fruit")
+    with pytest.raises(UnavailableError, match="waited too long"):
+        bucket.put("a", pieces())
     assert driver.names().count("put") == 1
     assert not bucket.exists("a")
 

@@ -29,6 +29,12 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
+@pytest.fixture
+def fruit(place: Path) -> Path:
+    """Where the bucket of that name is."""
+    return place / "buckets/fruit"
+
+
 OpenStorage = Callable[..., Storage]
 
 
@@ -73,3 +79,22 @@ def driver_of(storage: Storage) -> LocalDriver:
 
 def root_of(storage: Storage) -> Root:
     return driver_of(storage).root
+
+
+def read_object(bucket: Bucket, key: str) -> bytes:
+    """All bytes of an object."""
+    with bucket.get(key) as reader:
+        return reader.read()
+
+
+def data_files(place: Path, bucket: str) -> list[str]:
+    """Names of the data files of a bucket."""
+    return [found.name for found in (place / "buckets" / bucket / "data").glob("*/*")]
+
+
+def damage_record(bucket: Path, key: str) -> None:
+    """Change a few bytes of an object's record on disk."""
+    (record,) = bucket.glob(f"objects/leaves/*/{key}!")
+    with record.open("r+b") as file:
+        file.seek(30)
+        file.write(b"\xff\xff")

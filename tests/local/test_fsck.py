@@ -21,11 +21,6 @@ TINY = Limits(leaf_size=4, check_every=1)
 
 
 @pytest.fixture
-def fruit(place: Path) -> Path:
-    return place / "buckets/fruit"
-
-
-@pytest.fixture
 def filled(open_storage):
     bucket = open_storage(TINY).create_bucket("fruit")
     for number in range(12):

@@ -14,15 +14,14 @@ from storage_local.names import file_name, sort_key
 from storage_local.record import (
     Record,
     describe,
+    expiry,
     needs_key,
     new_id,
     pack,
-    read_record,
     repack,
-    sort_key_of,
     to_datetime,
-    to_ns,
 )
+from storage_local.record_file import read_record, sort_key_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -128,7 +127,7 @@ def test_repack_changes_only_what_is_asked():
 
 def test_times():
     moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-    assert to_datetime(to_ns(moment)) == moment
+    assert to_datetime(expiry(moment)) == moment
     assert to_datetime(1_700_000_000_123_456_789).microsecond == 123456
 
 

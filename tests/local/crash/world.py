@@ -42,6 +42,8 @@ def fill(storage: Storage) -> None:
         bucket.put(f"still/{number}", body(f"{number}", SMALL if number % 2 else LARGE))
     bucket.put("small", body("small", SMALL), tags={"a": "1"}, metadata={"m": "1"})
     bucket.put("large", body("large", LARGE))
+    bucket.put("twice", body("first", LARGE))
+    bucket.put("twice", body("second", LARGE))
     bucket.put("K" * 300, body("long", LARGE))
     storage.create_bucket("spare")
     upload = bucket.create_upload("upload", metadata={"m": "2"})
@@ -66,6 +68,11 @@ def look(storage: Storage) -> State:
                 dict(bucket.get_tags(item.key)),
                 dict(info.metadata),
             )
+        for upload in bucket.list_uploads():
+            parts = bucket.resume_upload(upload.id).list_parts()
+            state[f"upload of {found.name}/{upload.key}"] = [
+                (part.number, part.size, dict(part.checksums)) for part in parts
+            ]
         for key in ("small", "large", "new", "upload"):
             assert bucket.exists(key) == (f"{found.name}/{key}" in state)
         if storage.capabilities.versions:
@@ -163,6 +170,11 @@ def _create(storage: Storage) -> None:
     storage.create_bucket("brand-new")
 
 
+def _delete_old_version(bucket: Bucket) -> None:
+    oldest = list(bucket.list_versions(prefix="twice"))[-1]
+    bucket.delete("twice", version=oldest.version)
+
+
 def _move_away(storage: Storage) -> None:
     storage.bucket("fruit").move("large", "new", target=storage.bucket("other"))
 
@@ -192,20 +204,25 @@ SCENARIOS: dict[str, Scenario] = {
     "split": Scenario(_on(lambda b: b.put("new", body("n", SMALL))), split=True),
     "create bucket": Scenario(_create),
     "delete bucket": Scenario(lambda storage: storage.delete_bucket("spare")),
+    "delete old version": Scenario(_on(_delete_old_version), versions=(True,)),
     "delete version": Scenario(_on(_delete_current_version), versions=(True,)),
 }
 
 
 def between(name: str) -> Callable[[State, State, State], bool]:
-    """What a crash during a scenario may leave: for all but one the state before or after."""
-    if name != "delete version":
-        return lambda state, before, after: state in (before, after)
+    """What a crash during a scenario may leave: the state before or after it, and for two of
+    them one between."""
 
-    # It is two writes, so the state between them is a third.
     def allowed(state: State, before: State, after: State) -> bool:
-        both = {**before, "history of fruit/large": [body("second", LARGE), body("large", LARGE)]}
-        both["fruit/large"] = (body("second", LARGE), {}, {})
-        return state in (before, after, both)
+        third = after
+        if name == "delete version":  # two writes: the state after the first
+            second, large = body("second", LARGE), "fruit/large"
+            history = [second, body("large", LARGE)]
+            third = {**before, f"history of {large}": history, large: (second, {}, {})}
+        elif name == "complete":  # published, and the session not yet removed
+            session = "upload of fruit/upload"
+            third = {**after, session: before[session]}
+        return state in (before, after, third)
 
     return allowed
 

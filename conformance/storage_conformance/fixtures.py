@@ -42,6 +42,13 @@ class Suite:
 
     # --- what a profile is ------------------------------------------------------------
 
+    @pytest.fixture(autouse=True)
+    def short_differences(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where these are set pytest compares in full, which for two megabytes of bytes that
+        differ takes it many minutes."""
+        for name in ("CI", "BUILD_NUMBER"):
+            monkeypatch.delenv(name, raising=False)
+
     @pytest.fixture
     def profile(self) -> str | Mapping[str, Any] | Driver:
         """The profile under test: its table, its name in the configuration, or a driver."""

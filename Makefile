@@ -52,11 +52,12 @@ format: $(STAMP)
 bench: $(STAMP)
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
 
-# The built-in profiles, with a user data directory of their own.
+# The built-in profiles, with versions and with a user data directory of their own.
 conformance: $(STAMP)
 	@mkdir -p reports
 	@set -e; for profile in local memory; do \
-	  XDG_DATA_HOME=$(CURDIR)/reports/data STORAGE_CONFIG= $(BIN)/storage conformance \
+	  XDG_DATA_HOME=$(CURDIR)/reports/data STORAGE_CONFIG= STORAGE_PROFILES__LOCAL__VERSIONS=true \
+	    STORAGE_PROFILES__MEMORY__VERSIONS=true $(BIN)/storage conformance \
 	    --profile $$profile --report reports/conformance-$$profile.json; \
 	done
 

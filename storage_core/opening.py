@@ -89,10 +89,9 @@ def from_url(url: str) -> Recipe:
 
 def from_config(profile: ProfileConfig) -> Recipe:
     """Load the profile's driver and put the profile's layers around it."""
-    from storage_core.config import driver_settings
-    from storage_core.plugins import load_driver
+    from storage_core.config import driver_settings, load_class
 
-    driver_class = load_driver(profile.driver)
+    driver_class = load_class(profile)
     driver: Driver = driver_class(driver_settings(profile, driver_class))
     if profile.prefix or profile.bucket_prefix:
         from storage_core.layers.prefix import PrefixLayer

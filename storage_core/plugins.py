@@ -60,6 +60,16 @@ def load_driver(name: str) -> type[Driver]:
         DriverNotFoundError: it is not installed, or the extra it needs is not.
         ConfigError: two distributions offer the name, or the driver can not be imported.
     """
+    return _load(find_driver(name))
+
+
+def find_driver(name: str) -> EntryPoint:
+    """Look up a driver without importing it.
+
+    Raises:
+        DriverNotFoundError: it is not installed.
+        ConfigError: two distributions offer the name.
+    """
     entries = _entry_points().get(name)
     if not entries:
         # It may have been installed since, in a notebook for one.
@@ -72,7 +82,7 @@ def load_driver(name: str) -> type[Driver]:
         raise ConfigError(
             f"the driver {name!r} is offered by two distributions, {owners}; uninstall one"
         )
-    return _load(entries[0])
+    return entries[0]
 
 
 def _load(entry: EntryPoint) -> type[Driver]:

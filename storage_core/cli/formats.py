@@ -28,6 +28,11 @@ def size_text(size: int) -> str:
     return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
 
 
+def count(number: int, thing: str) -> str:
+    """A number of things, such as ``1 bucket`` and ``2 buckets``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def time_text(moment: datetime | None) -> str:
     """A moment in the local time zone, to the second."""
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,11 +1,13 @@
 """``storage fsck`` and ``storage import-tree``: for drivers that keep their objects on this
 machine, as the local one does, and so offer these as methods of their own."""
 
+import os
+import stat
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from storage_core.cli.address import Address, parse, parse_group
-from storage_core.cli.formats import size_text
+from storage_core.cli.formats import count, size_text
 from storage_core.cli.options import NoClobber
 from storage_core.cli.output import record
 from storage_core.cli.progress import Progress
@@ -90,7 +92,8 @@ def fsck(
             "objects": report.objects,
             "bytes": report.bytes,
         },
-        f"{report.buckets} buckets, {report.objects} objects, {size_text(report.bytes)}:"
+        f"{count(report.buckets, 'bucket')}, {count(report.objects, 'object')},"
+        f" {size_text(report.bytes)}:"
         f" {_verdict(report)}",
     )
     if not report.clean:
@@ -133,6 +136,8 @@ def import_tree(
         no_clobber: Leave objects that exist as they are.
     """
     where = parse_group(target)
+    if not stat.S_ISDIR(os.stat(folder).st_mode):
+        raise UsageError(f"{folder!r} is no folder; 'storage put' stores single files")
     take_in, name = _method(session, where, "import_tree")
     prefix = str(getattr(session.storage(where.profile).driver, "prefix", "")) + where.key
     with Progress(session.out, folder) as progress:
@@ -147,7 +152,7 @@ def import_tree(
         session.out.note(f"left out: {skipped.place}: {skipped.reason}")
     session.out.done(
         {"bucket": where.bucket, **record(report), "skipped": [record(s) for s in report.skipped]},
-        f"{report.objects} objects, {size_text(report.bytes)}, {report.cloned} of them cloned,"
+        f"{count(report.objects, 'object')}, {size_text(report.bytes)}, {report.cloned} cloned,"
         f" {len(report.skipped)} left out",
     )
 

@@ -41,9 +41,12 @@ class NewFile:
         if mode is not None and not stat.S_ISREG(mode):
             self.file: IO[bytes] = self._place.open("wb", buffering=0)
             return
-        descriptor, self._temporary = tempfile.mkstemp(
-            prefix=".storage-", suffix=".part", dir=self._place.parent
-        )
+        try:
+            descriptor, self._temporary = tempfile.mkstemp(
+                prefix=".storage-", suffix=".part", dir=self._place.parent
+            )
+        except OSError as error:  # not of the temporary name, which says nothing to anybody
+            raise OSError(error.errno, error.strerror, str(place)) from None
         self.file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - closed by __exit__
         os.fchmod(descriptor, 0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
 

@@ -70,9 +70,12 @@ def _checks(session: Session) -> Iterator[Check]:
         yield Check("error", "configuration", message_of(error))
         return
     yield Check("ok", "configuration", str(config.path or "none found, built-in profiles"))
-    yield from _findings(session)
+    findings = list(_findings(session))
+    yield from findings
+    wrong = {finding.what for finding in findings if finding.result == "error"}
     for name in _names(session):
-        yield _opens(session, name)
+        if f"configuration of {name}" not in wrong:
+            yield _opens(session, name)
 
 
 def _names(session: Session) -> list[str]:
@@ -115,7 +118,7 @@ def _drivers() -> Iterator[Check]:
 
 
 def _findings(session: Session) -> Iterator[Check]:
-    """What `storage config check` finds; a profile that can not open shows that below."""
+    """What `storage config check` finds."""
     from storage_core.config.check import check
 
     for finding in check(session.config):

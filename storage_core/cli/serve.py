@@ -53,6 +53,8 @@ def serve(
         {"serving": name, "address": place, "pid": os.getpid()},
         f"serving {name} at {place}",
     )
+    if unix is None and session.config.profile(name).links.base_url is None:
+        session.out.note(f'other processes make links for it with links.base_url = "{place}"')
     sys.stdout.flush()  # whoever started the server may wait for the address
     run(ServedProfile(name, session.config_path), listener, workers=workers, settings=settings)
 

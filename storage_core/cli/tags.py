@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from storage_core.cli.address import Address, parse_object
-from storage_core.cli.formats import parse_pairs
+from storage_core.cli.formats import count, parse_pairs
 from storage_core.cli.session import Session, This
 from storage_core.cli.status import UsageError
 
@@ -77,5 +77,5 @@ def _write(session: Session, where: Address, tags: dict[str, str], version: str 
     session.bucket(where).put_tags(where.key, tags, version=version)
     session.out.done(
         {"bucket": where.bucket, "key": where.key, "tags": tags},
-        f"{where}: {len(tags)} tag{'' if len(tags) == 1 else 's'}",
+        f"{where}: {count(len(tags), 'tag')}",
     )

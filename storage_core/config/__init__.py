@@ -2,12 +2,12 @@
 
 config = load_config()                       # the first place that has one
 profile = config.profile("archive")          # resolved and checked
-settings = driver_settings(profile, load_driver(profile.driver))
+settings = driver_settings(profile, load_class(profile))
 """
 
 from storage_core.config.load import Config, load_config
 from storage_core.config.profile import ProfileConfig, ProfileOptions, Source
-from storage_core.config.validate import driver_settings
+from storage_core.config.validate import driver_settings, load_class
 
 __all__ = [
     "Config",
@@ -15,5 +15,6 @@ __all__ = [
     "ProfileOptions",
     "Source",
     "driver_settings",
+    "load_class",
     "load_config",
 ]

@@ -13,9 +13,14 @@ from storage_core.config.load import Config
 from storage_core.config.references import references
 from storage_core.config.show import maybe_secret, settings_model
 from storage_core.config.tree import Tree
-from storage_core.config.validate import driver_settings, model_fields, suggest
+from storage_core.config.validate import (
+    OPTION_NAMES,
+    driver_settings,
+    load_class,
+    model_fields,
+    suggest,
+)
 from storage_core.errors import ConfigError
-from storage_core.plugins import load_driver
 
 VARIABLES = (CONFIG, DEFAULT_PROFILE)
 
@@ -68,7 +73,7 @@ def _variables() -> Iterator[Finding]:
 def _profile(config: Config, name: str) -> Iterator[Finding]:
     try:
         profile = config.profile(name)
-        driver_settings(profile, load_driver(profile.driver))
+        driver_settings(profile, load_class(profile))
     except ConfigError as error:
         yield from (Finding("error", name, line) for line in error.message.split("\n"))
     yield from _literal_secrets(config, name, config.tree(name))
@@ -82,7 +87,8 @@ def _literal_secrets(config: Config, name: str, tree: Tree) -> Iterator[Finding]
     for keys, leaf in tree.items():
         value = leaf.value
         plain = isinstance(value, str) and value and not any(references(value))
-        if leaf.source.kind == "file" and plain and known and maybe_secret(keys, known):
+        named = keys[0] in known or keys[0] in OPTION_NAMES  # a misspelt name is told as such
+        if leaf.source.kind == "file" and plain and named and maybe_secret(keys, known):
             yield Finding(
                 "warning",
                 name,

@@ -13,10 +13,12 @@ from storage_core.config.discover import discover, user_data_folder
 from storage_core.config.document import Document
 from storage_core.config.environment import DEFAULT_PROFILE, read_environment
 from storage_core.config.profile import ProfileConfig, Source
-from storage_core.config.resolve import resolve
+from storage_core.config.references import references
+from storage_core.config.resolve import no_driver, resolve
 from storage_core.config.tree import Tree, flatten, fold, overlay
 from storage_core.config.validate import suggest
-from storage_core.errors import ConfigError, ProfileNotFoundError
+from storage_core.errors import ConfigError, DriverNotFoundError, ProfileNotFoundError
+from storage_core.plugins import find_driver
 
 TOP_LEVEL = ("default_profile", "profiles")
 BUILT_IN = Source("built-in")
@@ -86,7 +88,9 @@ class Config:
         document = self.document
         found = trust.needs_trust(document, tree) if document else None
         if document and found and not trust.is_trusted(document):
-            raise trust.refuse(document, name, *found)
+            if ("driver",) not in tree:
+                raise no_driver(f"{self.origin(name)}: profiles.{name}")
+            raise trust.refuse(document, name, *found, also=_unknown_driver(tree))
         return resolve(name, tree, origin=self.origin(name))
 
     def tree(self, name: str) -> Tree:
@@ -114,11 +118,26 @@ class Config:
         return self.document.table.get("profiles", {}) if self.document else {}
 
     def _missing(self, name: str) -> str:
-        place = str(self.path) if self.path else "no configuration was found; the built-in"
         says = ""
+        none = "there is no configuration, and no built-in profile"
+        missing = f"{self.path} has no profile {name!r}" if self.path else f"{none} {name!r}"
         if self.default and self.default[0] == name:
-            says = f"{self.default[1]}: the default profile {name!r} does not exist. "
-        return f"{says}{place} has no profile {name!r}{suggest(name, self.profiles)}"
+            says = f"{self.default[1]}: the default profile {name!r} does not exist; "
+        return f"{says}{missing}{suggest(name, self.profiles)}"
+
+
+def _unknown_driver(tree: Tree) -> str:
+    """What is wrong with the driver's name: to trust the configuration would not help then."""
+    leaf = tree[("driver",)]
+    if not isinstance(leaf.value, str) or any(references(leaf.value)):
+        return ""
+    try:
+        find_driver(leaf.value)
+    except DriverNotFoundError as error:
+        return f"{leaf.source}: {error.message}"
+    except ConfigError:
+        pass  # offered twice; opening it tells
+    return ""
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:

@@ -75,9 +75,14 @@ def profile_from_mapping(
     return resolve(name, tree, origin=source, references=references)
 
 
+def no_driver(place: str) -> ConfigError:
+    """The error for a profile that does not say which driver it is for."""
+    return ConfigError(f'{place}: names no driver; add one, such as driver = "local"')
+
+
 def _driver(value: object, where: Any) -> str:
     if value is None:
-        raise ConfigError(f'{where(())}: names no driver; add one, such as driver = "local"')
+        raise no_driver(where(()))
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{where(('driver',))}: not the name of a driver")
     return value

@@ -103,11 +103,14 @@ def needs_trust(document: Document, tree: Tree) -> tuple[Keys, str] | None:
     return None
 
 
-def refuse(document: Document, name: str, keys: Keys, reason: str) -> ConfigError:
-    """The error that says what needs trust, and how to give it."""
+def refuse(
+    document: Document, name: str, keys: Keys, reason: str, *, also: str = ""
+) -> ConfigError:
+    """The error that says what needs trust, and how to give it; ``also`` is another fault."""
     place = document.source(("profiles", name, *keys))
+    first = f"{also}\n" if also else ""
     return ConfigError(
-        f"{place}: {dotted(('profiles', name, *keys))} {reason}, and {document.path} was found in"
+        f"{first}{place}: {dotted(('profiles', name, *keys))} {reason}, and {document.path} was found in"
         f" the current folder, not chosen by you. Read it, then: storage config trust"
         f" {document.path}"
     )

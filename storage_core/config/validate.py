@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from storage_core.config.profile import SECRET_MASK, ProfileConfig, ProfileOptions
 from storage_core.config.tree import Keys, dotted
-from storage_core.errors import ConfigError
+from storage_core.errors import ConfigError, DriverNotFoundError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -30,6 +30,22 @@ MIN_REDACTED = 4
 MAX_LISTED = 12
 
 Where = Callable[[Keys], str]
+
+
+def load_class(profile: ProfileConfig) -> type[Driver]:
+    """Import the driver of a profile.
+
+    Raises:
+        DriverNotFoundError: it is not installed; names the line that asks for it.
+        ConfigError: it is offered twice, or can not be imported.
+    """
+    from storage_core.plugins import load_driver
+
+    try:
+        return load_driver(profile.driver)
+    except DriverNotFoundError as error:
+        message = f"{locate(profile, ('driver',))}: {error.message}"
+        raise DriverNotFoundError(message) from error
 
 
 def driver_settings(profile: ProfileConfig, driver_class: type[Driver]) -> BaseModel:
@@ -158,28 +174,33 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def _prepare(profile: ProfileConfig, name: str, value: Any, annotation: Any) -> Any:
-    if not isinstance(value, str):
-        return value
     source = profile.source(name)
     types = list(_alternatives(annotation))
+    if isinstance(value, Path):
+        return value.absolute()
+    if not isinstance(value, str):
+        return value
     if source.kind in {"environment", "url"} and _wants_json(types):
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
             pass
         raise ConfigError(f"{locate(profile, (name,))}: not the JSON this setting takes")
-    if source.kind in {"file", "environment"} and _any_subclass(types, (PurePath,)):
+    if not _any_subclass(types, (PurePath,)):
+        return value
+    if source.kind in {"file", "environment"}:
         return absolute(value, source.name if source.kind == "file" else None)
-    return value
+    return str(Path(value).absolute())
 
 
 def absolute(text: str, document: str | None) -> str:
-    """A path setting as it is meant: ``~`` is the home, relative to the document's folder."""
+    """A path setting as it is meant: ``~`` is the home, relative to the document's folder or the
+    current one. Absolute, so that a pickled storage opens the same place anywhere."""
     try:
         path = Path(text).expanduser()
     except RuntimeError:  # no home of that name; opening it will say so
         path = Path(text)
-    return str(Path(document).parent / path if document else path)
+    return str((Path(document).parent / path if document else path).absolute())
 
 
 def _wants_json(types: list[Any]) -> bool:

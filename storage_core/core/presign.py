@@ -125,8 +125,9 @@ def _gateway_link(bucket: BucketCore, request: PresignRequest) -> Link:
     if settings.base_url is None:
         raise ConfigError(
             f"profile {client.profile!r} signs links for a gateway and needs its address: set"
-            " links.base_url, such as 'https://files.example.org', or run"
-            f" 'storage serve --profile {client.profile}', which sets it"
+            " links.base_url to where"
+            f" 'storage serve --profile {client.profile}' is reached, such as"
+            " 'http://127.0.0.1:8080', or 'https://files.example.org' for a proxy before it"
         ).with_context("presign", bucket.name, request.key)
     secrets = settings.keys or client.driver.link_keys()
     if not secrets:

@@ -57,6 +57,8 @@ def test_doctor_finds_what_is_wrong(workspace: Path):
     assert "rot" in wrong["configuration of broken"]
     assert "pip install 'storage-core[s3]'" in wrong["configuration of cloud"]
     assert str(workspace / "archive") in wrong["configuration of archive"]
+    told = [item["what"] for item in done.records if item["result"] == "error"]
+    assert len(told) == len(set(told)), "nothing is told twice"
     config.write_text("profiles = [", "utf-8")
     done = cli("doctor", "--json")
     assert done.status == status.CONFIG
@@ -152,7 +154,7 @@ def test_serve_tells_what_it_can_not_do(fruit: str):
 def test_fsck_finds_damage(fruit: str, workspace: Path):
     (workspace / "big").write_bytes(bytes(1_000_000))
     cli("put", "big", "fruit/big").ok()
-    assert cli("fsck").ok().text == "1 buckets, 5 objects, 977 KiB: clean\n"
+    assert cli("fsck").ok().text == "1 bucket, 5 objects, 977 KiB: clean\n"
     cli("fsck", "fruit", "--deep").ok()
     data = max((workspace / "data").rglob("*"), key=lambda file: file.stat().st_size)
     data.chmod(0o600)

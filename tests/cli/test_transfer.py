@@ -93,7 +93,7 @@ def test_what_begins_with_a_hyphen_is_an_option_or_written_otherwise(fruit: str)
     [
         (("put", "-r", "-", "fruit/"), status.NOT_FOUND),
         (("put", "-", "-"), status.USAGE),
-        (("import-tree", "-", "fruit"), status.CONFIG),
+        (("import-tree", "-", "fruit"), status.NOT_FOUND),
         (("config", "trust", "-"), status.CONFIG),
         (("ls", "--config", "-"), status.CONFIG),
         (("ls", "--profile", "-"), status.CONFIG),

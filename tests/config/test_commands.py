@@ -61,10 +61,17 @@ def test_check_says_what_is_wrong(write, capsys):
     path = write('[profiles.dev]\ndriver = "acme"\nregoin = "x"\n')
     assert commands.check(config=path) == commands.WRONG
     out = capsys.readouterr().out
-    assert f"error: dev: {path}:3: profiles.dev.regoin: unknown setting" in out
+    assert out.startswith(f"error: dev: {path}:3: profiles.dev.regoin: unknown setting")
+    assert len(out.splitlines()) == 1, "a misspelt name is not called a secret too"
     assert commands.check(config=path, as_json=True) == commands.WRONG
     finding = json.loads(capsys.readouterr().out.splitlines()[0])
     assert (finding["level"], finding["profile"]) == ("error", "dev")
+
+
+def test_a_driver_that_is_not_there_has_its_line(write, capsys):
+    path = write('[profiles.dev]\ndriver = "acne"\n')
+    assert commands.check(config=path) == commands.WRONG
+    assert f"dev: {path}:2: profiles.dev.driver: no driver is called" in capsys.readouterr().out
 
 
 def test_check_is_content(write, capsys):

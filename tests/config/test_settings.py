@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -106,7 +107,22 @@ def test_paths_count_from_the_configuration(write, tmp_path, home, monkeypatch):
     assert str(acme("spool = '~/x'", write).spool) == str(home / "x")
     assert str(acme("spool = '/x'", write).spool) == "/x"
     monkeypatch.setenv("STORAGE_PROFILES__DEV__SPOOL", "here")
-    assert str(acme("", write).spool) == "here"
+    assert str(acme("", write).spool) == f"{os.getcwd()}/here"
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        ProfileConfig.from_url("file:here"),
+        ProfileConfig.from_mapping({"driver": "local", "root": "here"}),
+        ProfileConfig.from_mapping({"driver": "local", "root": Path("here")}),
+    ],
+)
+def test_a_relative_path_is_fixed_when_the_profile_is_opened(profile, tmp_path, monkeypatch):
+    made = pickle.dumps(driver_settings(profile, load_driver("local")))
+    started = Path.cwd()
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(made).root == started / "here"
 
 
 def test_lists_and_tables_from_the_environment_are_json(write, monkeypatch):

@@ -94,6 +94,26 @@ def test_any_other_driver_needs_trust(driver):
         load_config().profile("dev")
 
 
+@pytest.mark.parametrize(
+    ("driver", "says"),
+    [("loacl", "did you mean 'local'"), ("s3", "pip install")],
+)
+def test_a_driver_that_is_not_there_is_told_before_trust(driver, says):
+    path = here(f'[profiles.dev]\ndriver = "{driver}"\n')
+    with pytest.raises(ConfigError) as caught:
+        load_config().profile("dev")
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{path}:2: ")
+    assert says in first
+    assert "storage config trust" in second
+
+
+def test_a_missing_driver_is_not_a_matter_of_trust():
+    here('[profiles.dev]\nroot = "data"\n')
+    with pytest.raises(ConfigError, match=r"^\S+:1: profiles\.dev: names no driver"):
+        load_config().profile("dev")
+
+
 def test_a_driver_named_by_a_reference_needs_trust(monkeypatch):
     monkeypatch.setenv("D", "s3")
     here('[profiles.dev]\ndriver = "${env:D}"\n')

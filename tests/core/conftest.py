@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import storage_core
 from storage_conformance.faces import Portal, as_blocking
 from storage_core import Bucket, RetryPolicy, Storage, aio
 from storage_core.core.client import Client
+from tests.core import running
 from tests.core.drivers import CARRIERS, Scripted
 from tests.core.sockets import Server, serving
 
@@ -56,6 +58,12 @@ def open_on(carrier: str, driver: Any, portal: Portal | None, **options: Any) ->
         storage = as_blocking(twin, portal)
     without_waiting(storage)
     return storage
+
+
+@pytest.fixture(autouse=True)
+def threads_of_others() -> None:
+    running.OTHERS.clear()
+    running.OTHERS.update(threading.enumerate())
 
 
 @pytest.fixture(params=CARRIERS)

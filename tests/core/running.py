@@ -38,8 +38,14 @@ def drain(reader: Any, size: int, begun: threading.Event | None = None) -> None:
         pass
 
 
+OTHERS: set[threading.Thread] = set()
+"""Threads that were there before the test: those of other tests that still end."""
+
+
 def threads() -> set[str]:
-    return {one.name for one in threading.enumerate() if one.name.startswith("storage-core")}
+    """Names of the library's threads that the test has begun."""
+    begun = set(threading.enumerate()) - OTHERS
+    return {one.name for one in begun if one.name.startswith("storage-core")}
 
 
 class Slow(Scripted):

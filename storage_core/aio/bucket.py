@@ -12,6 +12,7 @@ from storage_core.aio.seekable import AsyncSeekableReader
 from storage_core.aio.upload import AsyncUpload
 from storage_core.aio.writer import AsyncWriter
 from storage_core.core.attributes import make_attributes, read_conditions, write_conditions
+from storage_core.core.between import End, copy_between, move_between
 from storage_core.core.copying import KEEP, Keep
 from storage_core.core.presign import presign
 from storage_core.core.ranged import RangedCore
@@ -252,20 +253,35 @@ class AsyncBucket:
         deadline: float | None = None,
     ) -> PutResult:
         """As `storage_core.Bucket.copy`."""
+        conditions = write_conditions(if_absent, if_match)
+        source_conditions = read_conditions(
+            source_if_match,
+            source_if_none_match,
+            source_if_modified_since,
+            source_if_unmodified_since,
+        )
+        into = self if target is None else target
+        if into._core.client is not self._core.client:
+            return await copy_between(
+                End(self._core, self._runtime),
+                key,
+                End(into._core, into._runtime),
+                target_key,
+                version,
+                attributes,
+                conditions,
+                source_conditions,
+                deadline,
+            )
         return await self._runtime.run(
             self._core.copy(
                 key,
                 target_key,
-                self._core if target is None else target._core,
+                into._core,
                 version,
                 attributes,
-                write_conditions(if_absent, if_match),
-                read_conditions(
-                    source_if_match,
-                    source_if_none_match,
-                    source_if_modified_since,
-                    source_if_unmodified_since,
-                ),
+                conditions,
+                source_conditions,
                 deadline,
             )
         )
@@ -280,14 +296,13 @@ class AsyncBucket:
         deadline: float | None = None,
     ) -> PutResult:
         """As `storage_core.Bucket.move`."""
+        conditions = write_conditions(if_absent, None)
+        into = self if target is None else target
+        if into._core.client is not self._core.client:
+            source, goal = End(self._core, self._runtime), End(into._core, into._runtime)
+            return await move_between(source, key, goal, target_key, conditions, deadline)
         return await self._runtime.run(
-            self._core.move(
-                key,
-                target_key,
-                self._core if target is None else target._core,
-                write_conditions(if_absent, None),
-                deadline,
-            )
+            self._core.move(key, target_key, into._core, conditions, deadline)
         )
 
     # --- tags -------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from storage_core.blocking.reader import Reader
 from storage_core.blocking.upload import Upload
 from storage_core.blocking.writer import Writer
 from storage_core.core.attributes import make_attributes, read_conditions, write_conditions
+from storage_core.core.between import End, copy_between, move_between
 from storage_core.core.copying import KEEP, Keep
 from storage_core.core.presign import presign
 from storage_core.model import (
@@ -26,6 +27,7 @@ from storage_core.model import (
     UploadInfo,
     VersionSummary,
 )
+from storage_core.runtime import drive
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -344,7 +346,8 @@ class Bucket:
         Args:
             key: The object to copy.
             target_key: Key of the copy; the same key, with a version, restores it.
-            target: Bucket of the copy, of the same storage; this one if None.
+            target: Bucket of the copy, this one if None. Into another storage the bytes are
+                streamed through this process and verified on both sides.
             version: A version of the source instead of the current one.
             attributes: Replace headers, metadata and tags; None keeps the source's.
             if_absent: Only if there is nothing under the target key.
@@ -358,21 +361,40 @@ class Bucket:
         Raises:
             ObjectNotFoundError: there is no such source.
             PreconditionFailedError: a condition does not hold.
+            UnsupportedError: another storage can not keep an attribute of the source, such as
+                its tags; ``attributes`` says what to keep instead.
         """
+        conditions = write_conditions(if_absent, if_match)
+        source_conditions = read_conditions(
+            source_if_match,
+            source_if_none_match,
+            source_if_modified_since,
+            source_if_unmodified_since,
+        )
+        into = self if target is None else target
+        if into._core.client is not self._core.client:
+            return drive(
+                copy_between(
+                    End(self._core, self._runtime),
+                    key,
+                    End(into._core, into._runtime),
+                    target_key,
+                    version,
+                    attributes,
+                    conditions,
+                    source_conditions,
+                    deadline,
+                )
+            )
         return self._runtime.run(
             self._core.copy(
                 key,
                 target_key,
-                self._core if target is None else target._core,
+                into._core,
                 version,
                 attributes,
-                write_conditions(if_absent, if_match),
-                read_conditions(
-                    source_if_match,
-                    source_if_none_match,
-                    source_if_modified_since,
-                    source_if_unmodified_since,
-                ),
+                conditions,
+                source_conditions,
                 deadline,
             )
         )
@@ -386,22 +408,19 @@ class Bucket:
         if_absent: bool = False,
         deadline: float | None = None,
     ) -> PutResult:
-        """Move an object: one atomic step where `Capabilities.atomic_move` says so, else a
-        copy and then a delete, between which both exist.
+        """Move an object: one atomic step where `Capabilities.atomic_move` says so, else, and
+        into another storage, a copy and then a delete, between which both exist.
 
         Raises:
             ObjectNotFoundError: there is no such source.
             PreconditionFailedError: ``if_absent`` does not hold.
         """
-        return self._runtime.run(
-            self._core.move(
-                key,
-                target_key,
-                self._core if target is None else target._core,
-                write_conditions(if_absent, None),
-                deadline,
-            )
-        )
+        conditions = write_conditions(if_absent, None)
+        into = self if target is None else target
+        if into._core.client is not self._core.client:
+            source, goal = End(self._core, self._runtime), End(into._core, into._runtime)
+            return drive(move_between(source, key, goal, target_key, conditions, deadline))
+        return self._runtime.run(self._core.move(key, target_key, into._core, conditions, deadline))
 
     # --- tags -------------------------------------------------------------------------
 

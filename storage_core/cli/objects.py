@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from storage_core.checksum import ALGORITHMS
 from storage_core.cli.address import (
     Address,
     parse_group,
@@ -14,16 +15,14 @@ from storage_core.cli.address import (
     target_for,
 )
 from storage_core.cli.formats import parse_duration, parse_pairs
-from storage_core.cli.options import NoClobber, Recursive
+from storage_core.cli.options import LeaveOut, LeftOut, NoClobber, Recursive
 from storage_core.cli.output import record
 from storage_core.cli.progress import Counted, Progress
 from storage_core.cli.session import Session, This
 from storage_core.cli.status import UsageError
 from storage_core.cli.transfer import tell_stored
-from storage_core.model import DeleteResult, Link, Method, PutResult
-
-if TYPE_CHECKING:
-    from storage_core import Bucket
+from storage_core.errors import UnsupportedError
+from storage_core.model import Attributes, DeleteResult, Link, Method, ObjectInfo, PutResult
 
 
 def rm(
@@ -89,11 +88,14 @@ def cp(
     recursive: Recursive = False,
     no_clobber: NoClobber = False,
     version_id: str | None = None,
+    leave_out: LeaveOut = None,
     session: This,
 ) -> None:
     """Copy objects, with headers, metadata and tags.
 
-    Within a profile the service copies by itself; between profiles the bytes pass through here.
+    Within a profile the service copies by itself; between profiles the bytes pass through here
+    and are verified on both sides. What the other profile can not keep is refused, unless
+    --leave-out says to do without it.
 
     Args:
         source: PROFILE:BUCKET/KEY; with -r a bucket or a prefix ending with "/".
@@ -101,12 +103,22 @@ def cp(
         recursive: Copy all objects of a bucket or a prefix.
         no_clobber: Fail if there is such an object.
         version_id: An older version of the source.
+        leave_out: What is not to come along to another profile.
     """
     if recursive and version_id is not None:
         raise UsageError("--version-id goes with one object, not with -r")
     for origin, goal in _pairs(session, source, target, recursive):
         with session.attempt(str(origin) if recursive else ""):
-            result = _copy(session, origin, goal, no_clobber, version_id)
+            if _same_profile(session, origin, goal):
+                result = session.bucket(origin).copy(
+                    origin.key,
+                    goal.key,
+                    target=session.bucket(goal),
+                    version=version_id,
+                    if_absent=no_clobber,
+                )
+            else:
+                result = _stream(session, origin, goal, no_clobber, leave_out, version=version_id)
             tell_stored(session, goal, result, "copied to")
     session.check()
 
@@ -118,6 +130,7 @@ def mv(
     *,
     recursive: Recursive = False,
     no_clobber: NoClobber = False,
+    leave_out: LeaveOut = None,
     session: This,
 ) -> None:
     """Move or rename objects.
@@ -129,6 +142,7 @@ def mv(
         target: PROFILE:BUCKET/KEY, or a bucket or a prefix ending with "/".
         recursive: Move all objects of a bucket or a prefix.
         no_clobber: Fail if there is such an object.
+        leave_out: What is not to come along to another profile.
     """
     for origin, goal in _pairs(session, source, target, recursive):
         with session.attempt(str(origin) if recursive else ""):
@@ -137,7 +151,7 @@ def mv(
                     origin.key, goal.key, target=session.bucket(goal), if_absent=no_clobber
                 )
             else:
-                result = _copy(session, origin, goal, no_clobber, None, remove=True)
+                result = _stream(session, origin, goal, no_clobber, leave_out, remove=True)
             tell_stored(session, goal, result, "moved to")
     session.check()
 
@@ -162,57 +176,53 @@ def _same_profile(session: Session, one: Address, other: Address) -> bool:
     return session.profile_name(one.profile) == session.profile_name(other.profile)
 
 
-def _copy(
+def _stream(
     session: Session,
     origin: Address,
     goal: Address,
     no_clobber: bool,
-    version: str | None,
+    leave_out: list[LeftOut] | None,
     *,
+    version: str | None = None,
     remove: bool = False,
 ) -> PutResult:
+    """Copy from one profile to another, showing how far it is, and delete the source if it is
+    still the same."""
     source, target = session.bucket(origin), session.bucket(goal)
-    if _same_profile(session, origin, goal):
-        return source.copy(
-            origin.key, goal.key, target=target, version=version, if_absent=no_clobber
-        )
-    return _stream(session, source, origin.key, version, target, goal.key, no_clobber, remove)
-
-
-def _stream(
-    session: Session,
-    source: "Bucket",
-    key: str,
-    version: str | None,
-    target: "Bucket",
-    target_key: str,
-    no_clobber: bool,
-    remove: bool,
-) -> PutResult:
-    """Copy from one profile to another, and delete the source if it is still the same."""
     capabilities = source.storage.capabilities
-    with source.get(key, version=version) as reader:
+    without = set(leave_out or ())
+    with source.get(origin.key, version=version) as reader:
         info = reader.info
-        tags = source.get_tags(key, version=version) if capabilities.tags else None
-        with Progress(session.out, key.rpartition("/")[2], reader.length) as progress:
-            result = target.put(
-                target_key,
-                Counted(reader, progress),
-                size=reader.length,
-                content_type=info.content_type,
-                content_encoding=info.content_encoding,
-                content_disposition=info.content_disposition,
-                content_language=info.content_language,
-                cache_control=info.cache_control,
-                metadata=info.metadata or None,
-                tags=tags or None,
-                expires_at=info.expires_at,
-                if_absent=no_clobber,
-            )
+        kept = info.attributes() if "headers" not in without else Attributes(info.content_type)
+        tags = capabilities.tags and "tags" not in without
+        with Progress(session.out, origin.last_segment, reader.length) as progress:
+            try:
+                result = target.put(
+                    goal.key,
+                    Counted(reader, progress),
+                    size=reader.length,
+                    content_type=kept.content_type,
+                    content_encoding=kept.content_encoding,
+                    content_disposition=kept.content_disposition,
+                    content_language=kept.content_language,
+                    cache_control=kept.cache_control,
+                    metadata=None if "metadata" in without else info.metadata,
+                    tags=source.get_tags(origin.key, version=version) if tags else None,
+                    expires_at=None if "expiry" in without else info.expires_at,
+                    if_absent=no_clobber,
+                    checksums=_declared(info),
+                )
+            except UnsupportedError as error:
+                raise UnsupportedError(f"{error.message}; --leave-out does without it") from error
     if remove:
         guarded = capabilities.allows("delete", "if_match")
-        source.delete(key, if_match=info.etag if guarded else None)
+        source.delete(origin.key, if_match=info.etag if guarded else None)
     return result
+
+
+def _declared(info: ObjectInfo) -> dict[str, str]:
+    """Digests the source keeps, for the target to check the bytes against."""
+    return {name: digest for name, digest in info.checksums.items() if name in ALGORITHMS}
 
 
 def presign(

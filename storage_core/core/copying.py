@@ -12,7 +12,6 @@ from storage_core.core import attributes as attribute_rules
 from storage_core.core.sending import Settle, send
 from storage_core.core.settling import look, put_result, settle_write, unknown
 from storage_core.errors import (
-    InvalidRequestError,
     NotModifiedError,
     ObjectChangedError,
     ObjectNotFoundError,
@@ -75,7 +74,6 @@ async def copy(
     capabilities = client.capabilities
     keys.check_existing_key(key, capabilities.max_key_bytes)
     keys.check_key(target_key, capabilities.max_key_bytes)
-    _check_same_storage(self, target)
     if version is not None:
         client.require(capabilities.versions, "versions")
     if attributes is not None:
@@ -127,13 +125,6 @@ def check_source(conditions: Conditions, info: ObjectInfo) -> None:
         raise PreconditionFailedError("a condition on the source of the copy does not hold")
 
 
-def _check_same_storage(source: BucketCore, target: BucketCore) -> None:
-    if source.client is not target.client:
-        raise InvalidRequestError(
-            "the target bucket belongs to another storage; read from one and write to the other"
-        )
-
-
 async def _inside(
     request: CopyRequest, target: BucketCore, deadline: Deadline | None, operation: str
 ) -> PutResult:
@@ -174,7 +165,7 @@ async def _stream(
         info = reader.info
         attributes = request.attributes
         if attributes is None:
-            attributes = await _attributes(self, request.source_key, version, info)
+            attributes = await source_attributes(self, request.source_key, version, info)
         digests = tuple(name for name in info.checksums if name in ALGORITHMS)
         writer = target.writer(request.key, attributes, request.conditions, None, digests, deadline)
         try:
@@ -188,7 +179,7 @@ async def _stream(
         await reader.close()
 
 
-async def _attributes(
+async def source_attributes(
     self: BucketCore, key: str, version: str | None, info: ObjectInfo
 ) -> Attributes:
     """The source's attributes, tags included."""
@@ -209,7 +200,7 @@ async def _by_parts(
     self.client.require_conditions("complete", request.conditions)
     attributes = request.attributes
     if attributes is None:
-        attributes = await _attributes(self, key, version, info)
+        attributes = await source_attributes(self, key, version, info)
     part = max(COPY_PART, -(-info.size // capabilities.max_parts), capabilities.min_part_size)
     part = min(part, capabilities.max_part_size)
     upload = await target.create_upload(request.key, attributes, (), deadline)
@@ -247,7 +238,6 @@ async def move(
     client = self.client
     keys.check_existing_key(key, client.capabilities.max_key_bytes)
     keys.check_key(target_key, client.capabilities.max_key_bytes)
-    _check_same_storage(self, target)
     deadline = client.deadline(seconds)
     if not client.capabilities.atomic_move:
         return await _copy_and_delete(self, key, target_key, target, conditions, deadline)
@@ -286,14 +276,25 @@ async def _copy_and_delete(
     result = await copy(
         self, key, target_key, target, None, None, conditions, source, deadline, "move"
     )
+    await remove_moved(self, key, info.etag, deadline)
+    return result
+
+
+async def remove_moved(self: BucketCore, key: str, etag: str, deadline: Deadline | None) -> None:
+    """Delete the source of a move, if it is still the one that was copied.
+
+    Raises:
+        ObjectChangedError: it is another one, and stays.
+    """
+    client = self.client
     request = DeleteRequest(self.name, key)
-    if allows("delete", "if_match"):
-        request = request._replace(conditions=same)
+    if client.capabilities.allows("delete", "if_match"):
+        request = request._replace(conditions=Conditions(if_match=etag))
     try:
         await client.call("move", client.driver.delete, request, deadline)
     except PreconditionFailedError as error:
         if await look(self, "move", key, None, deadline) is None:
-            return result  # gone, perhaps by an earlier try whose answer was lost
+            return  # gone, perhaps by an earlier try whose answer was lost
         raise ObjectChangedError(
             "the object was replaced while it was being moved: the target has the old one, the"
             " new one stays",
@@ -301,7 +302,6 @@ async def _copy_and_delete(
             bucket=self.name,
             key=key,
         ) from error
-    return result
 
 
 async def update_metadata(

@@ -100,6 +100,10 @@ class BlockingRuntime(Runtime):
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run to the end and return the result."""
 
+    async def carry(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """As `run`, for coroutines that use storages of several runtimes; never suspends."""
+        return self.run(coroutine)
+
 
 class AsyncRuntime(Runtime):
     """Carries coroutines for the async face."""
@@ -109,6 +113,10 @@ class AsyncRuntime(Runtime):
     @abstractmethod
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run to the end and return the result."""
+
+    async def carry(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """As `run`, for coroutines that use storages of several runtimes."""
+        return await self.run(coroutine)
 
 
 class Releasable(ABC):

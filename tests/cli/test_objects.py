@@ -181,6 +181,20 @@ def test_mv_between_profiles_removes_the_source(fruit: str):
     assert keys("archive:old") == ["from/adults.csv", "from/children.csv"]
 
 
+def test_cp_between_profiles_refuses_what_the_other_can_not_keep(workspace: Path, fruit: str):
+    with (workspace / "storage.toml").open("a") as config:
+        config.write('\n[profiles.plain]\ndriver = "local"\nroot = "plain"\n')
+        config.write("capabilities.tags = false\n")
+    cli("mb", "plain:fruit").ok()
+    cli("tags", "set", "fruit/readme.txt", "kind=note").ok()
+    refused = cli("cp", "fruit/readme.txt", "plain:fruit/")
+    assert refused.status != 0
+    assert "tags" in refused.stderr
+    assert "--leave-out" in refused.stderr
+    cli("cp", "--leave-out", "tags", "fruit/readme.txt", "plain:fruit/").ok()
+    assert cli("cat", "plain:fruit/readme.txt").ok().text == "about readme.txt\n"
+
+
 def test_mv_within_a_profile(fruit: str):
     assert cli("mv", "fruit/readme.txt", "fruit/docs/").ok().text.startswith("moved to fruit/docs/")
     cli("mv", "-r", "fruit/2012/", "fruit/years/2012/").ok()

@@ -17,7 +17,6 @@ from storage_core.errors import (
     BucketNotFoundError,
     InvalidKeyError,
     InvalidMetadataError,
-    InvalidRequestError,
     ObjectChangedError,
     ObjectNotFoundError,
     PermissionDeniedError,
@@ -168,17 +167,6 @@ def test_a_missing_bucket_is_named(opened: Opener):
     with pytest.raises(BucketNotFoundError) as caught:
         bucket.copy("a", "b", target=getattr(none, "_target", none))
     assert caught.value.bucket == "none"
-
-
-def test_a_bucket_of_another_storage_is_refused(inline: Opener):
-    driver = Scripted(atomic_move=False)
-    bucket = made(inline, driver)
-    other = made(inline, Scripted())
-    driver.calls.clear()
-    for call in (bucket.copy, bucket.move):
-        with pytest.raises(InvalidRequestError, match="another storage"):
-            call("a", "a", target=other)
-    assert driver.calls == []
 
 
 @pytest.mark.parametrize(("key", "target"), [("", "b"), ("a", ""), ("a", "x/../y"), ("a", "\n")])

@@ -109,6 +109,10 @@ class Capabilities:
     # Versions and tags
     versions: bool = False
     """The profile keeps old versions of every object."""
+    delete_markers: bool = False
+    """With versions, a delete leaves a marker as the newest one, and when the newest one is
+    deleted the one before it is current again. Without it what was deleted is among the old
+    versions, and a copy of one restores it."""
     tags: bool = False
     max_tags: int = 10
 
@@ -117,8 +121,9 @@ class Capabilities:
     """Methods the driver signs by itself. Without them core signs gateway links."""
     presign_part: bool = False
     presign_binds: frozenset[str] = frozenset()
-    """Of content_type, content_length, checksum, filename, version, if_absent: what a native
-    link binds."""
+    """Of method, part, content_type, content_length, checksum, filename, version, if_absent:
+    what a native link binds. Without ``method`` a GET link may do for HEAD too, and without
+    ``part`` that of a part for others of its session."""
     max_presign_seconds: int = 7 * 24 * 3600
 
     def overridden(self, overrides: Mapping[str, Any]) -> Capabilities:

@@ -123,6 +123,7 @@ class LocalDriver(Driver):
             min_part_size=given.min_part_size,
             max_part_size=_MAX_SIZE,
             versions=given.versions,
+            delete_markers=given.versions,
             tags=True,
         )
         self._root: Root | None = None

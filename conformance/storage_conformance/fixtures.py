@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from storage_conformance.faces import FACES
 from storage_conformance.http import HttpClient
 from storage_conformance.links import Links, LinkServers, Redeemer
 from storage_conformance.profiles import Openings, ProfileSpec, layers_of
+from storage_conformance.report import plain
 from storage_conformance.watch import no_requests
 from storage_core import Bucket, Storage, UnsupportedError
 from storage_core.driver import Driver
@@ -28,10 +30,12 @@ class Suite:
         faces: Faces the cases run on.
         server: Name and version of the service behind the driver, for reports and waivers;
             None takes what the driver says of itself.
+        waivers: List of the cases that are allowed to fail, a TOML document.
     """
 
     faces: ClassVar[tuple[str, ...]] = FACES
     server: str | None = None
+    waivers: ClassVar[str | os.PathLike[str] | None] = None
 
     _request: pytest.FixtureRequest
     facts: Mapping[str, Any]
@@ -53,6 +57,11 @@ class Suite:
     def profile(self) -> str | Mapping[str, Any] | Driver:
         """The profile under test: its table, its name in the configuration, or a driver."""
         raise NotImplementedError("override the fixture 'profile' in your subclass of the suite")
+
+    @pytest.fixture
+    def service(self) -> str | None:
+        """`server`, for those who know it only when the service runs."""
+        return self.server
 
     @pytest.fixture
     def profile_spec(self, profile: str | Mapping[str, Any] | Driver | ProfileSpec) -> ProfileSpec:
@@ -124,16 +133,22 @@ class Suite:
 
     @pytest.fixture(autouse=True)
     def _context(
-        self, request: pytest.FixtureRequest, storage: Storage, profile_spec: ProfileSpec, face: str
+        self,
+        request: pytest.FixtureRequest,
+        storage: Storage,
+        profile_spec: ProfileSpec,
+        face: str,
+        service: str | None,
     ) -> None:
         driver = storage.driver
         self._request = request
         self.facts = {
             "profile": profile_spec.name,
             "driver": driver.name,
-            "server": self.server or driver.describe(),
+            "server": service or driver.describe(),
             "face": face,
             "layers": layers_of(driver),
+            "capabilities": plain(storage.capabilities),
         }
 
     def unmet(self, case: Case) -> str | None:

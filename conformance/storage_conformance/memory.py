@@ -122,6 +122,7 @@ class MemoryDriver(Driver):
             multipart=True,
             min_part_size=getattr(settings, "min_part_size", 0),
             versions=getattr(settings, "versions", False),
+            delete_markers=getattr(settings, "versions", False),
             tags=True,
         )
 

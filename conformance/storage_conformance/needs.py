@@ -15,6 +15,7 @@ _SESSION = "a2V5.none"  # the key "key", a session that never was: taking it up 
 _THEN = datetime(2020, 1, 1, tzinfo=UTC)
 
 VERSIONS = Need("versions", lambda c: c.versions, lambda b: list(b.list_versions()))
+DELETE_MARKERS = Need("delete markers", lambda c: c.versions and c.delete_markers, None)
 TAGS = Need("tags", lambda c: c.tags, lambda b: b.get_tags("key"))
 MULTIPART = Need("multipart", lambda c: c.multipart, lambda b: b.create_upload("key"))
 COPY_PARTS = Need(
@@ -87,9 +88,9 @@ def kept(algorithm: str) -> Need:
     return Need(f"{algorithm} kept", lambda c: algorithm in c.checksums, None)
 
 
-def bound(rule: str, probe: Callable[[Bucket], object]) -> Need:
+def bound(rule: str, probe: Callable[[Bucket], object] | None) -> Need:
     """Links of the profile can bind a rule: the gateway's all of them, native ones those the
-    driver declares."""
+    driver declares. Without a probe the rule is none that a caller asks for."""
 
     def holds(capabilities: Capabilities) -> bool:
         return not capabilities.presign or rule in capabilities.presign_binds

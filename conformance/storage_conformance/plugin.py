@@ -6,7 +6,8 @@ no cases, and imports the suite only when there are some.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import zlib
+from collections.abc import Generator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -44,9 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--conformance-report", metavar="FILE", help="write outcomes as JSON")
     group.addoption(
         "--conformance-face",
-        choices=("both", "blocking", "async"),
+        choices=("both", "blocking", "async", "turns"),
         default="both",
-        help="face the cases run on (default: both)",
+        help="face the cases run on (default: both); with turns each case runs on one of them",
     )
     group.addoption(
         "--conformance-part",
@@ -96,8 +97,17 @@ def _chosen(config: pytest.Config, case: Case, item: pytest.Item) -> bool:
     return (
         (not parts or case.part in parts)
         and (not ids or case.id.startswith(ids))
-        and (face == "both" or _face(item) == face)
+        and (face == "both" or _face(item) == (_turn(case, item) if face == "turns" else face))
     )
+
+
+def _turn(case: Case, item: pytest.Item) -> str:
+    """The face whose turn it is: always the same one for a case of a class, and half of them
+    each."""
+    from storage_conformance.faces import FACES
+
+    place = f"{item.nodeid.partition('::')[2].partition('::')[0]} {case.id}"
+    return FACES[zlib.crc32(place.encode()) % len(FACES)]
 
 
 def _face(item: pytest.Item) -> str:
@@ -122,6 +132,7 @@ class Collector:
         self.runs: dict[tuple[Any, ...], Run] = {}
         waivers = config.getoption("conformance_waivers")
         self._waivers = load_waivers(Path(waivers)) if waivers else {}
+        self._of_class: dict[object, Mapping[tuple[str, str], Waiver]] = {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -141,22 +152,25 @@ class Collector:
             facts["face"] = _face(item)
             facts["layers"] = ()
         if report.when == "call" or report.failed or report.skipped:
-            self._judge(case, facts, report, item.stash.get(UNSUPPORTED, None))
+            waiver = self._waiver(item, case, facts["server"])
+            _judge(case, facts, report, item.stash.get(UNSUPPORTED, None), waiver)
         return report
 
-    def _judge(
-        self, case: Case, facts: dict[str, Any], report: pytest.TestReport, lacking: str | None
-    ) -> None:
-        outcome: Outcome = "failed" if report.failed else "passed"
-        reason = _brief(report) if report.failed else ""
-        waiver = self._waivers.get((case.id, facts["server"]))
-        if report.skipped:
-            outcome = "unsupported"
-            reason = lacking or _brief(report)
-        elif waiver is not None:
-            outcome, reason = _waived(case, facts, report, waiver, reason)
-        found = Found(case.id, case.rule, outcome, reason)
-        setattr(report, REPORT, {"facts": facts, "found": asdict(found)})
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Read the waivers of the classes that have their own, and complain before a case runs."""
+        cases = [item for item in items if case_of(getattr(item, "function", None)) is not None]
+        for path in {_waivers_of(item) for item in cases} - {None}:
+            from storage_conformance.suite import all_cases
+
+            try:
+                self._of_class[path] = load_waivers(Path(path), [case.id for case in all_cases()])
+            except WaiverError as error:
+                raise pytest.UsageError(str(error)) from error
+
+    def _waiver(self, item: pytest.Item, case: Case, server: str) -> Waiver | None:
+        own = self._of_class.get(_waivers_of(item), {})
+        return own.get((case.id, server)) or self._waivers.get((case.id, server))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         noted = getattr(report, REPORT, None)
@@ -192,12 +206,36 @@ class Collector:
                     terminalreporter.line(f"  {outcome} {' '.join(ids)}: {reason}")
 
 
+def _waivers_of(item: pytest.Item) -> Any:
+    """Where the item's class has its waivers."""
+    return getattr(getattr(item, "cls", None), "waivers", None)
+
+
 def _by_reason(cases: list[dict[str, str]], outcome: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in cases:
         if row["outcome"] == outcome:
             found.setdefault(row["reason"], []).append(row["id"])
     return found
+
+
+def _judge(
+    case: Case,
+    facts: dict[str, Any],
+    report: pytest.TestReport,
+    lacking: str | None,
+    waiver: Waiver | None,
+) -> None:
+    """Note the outcome of a case in the report of its test."""
+    outcome: Outcome = "failed" if report.failed else "passed"
+    reason = _brief(report) if report.failed else ""
+    if report.skipped:
+        outcome = "unsupported"
+        reason = lacking or _brief(report)
+    elif waiver is not None:
+        outcome, reason = _waived(case, facts, report, waiver, reason)
+    found = Found(case.id, case.rule, outcome, reason)
+    setattr(report, REPORT, {"facts": facts, "found": asdict(found)})
 
 
 def _skipped(reason: str) -> pytest.ExceptionInfo[BaseException]:

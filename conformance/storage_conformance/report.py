@@ -6,11 +6,14 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from storage_conformance import SUITE_VERSION
+
+if TYPE_CHECKING:
+    from storage_core.model import Capabilities
 
 Outcome: TypeAlias = Literal["passed", "failed", "unsupported", "waived"]
 
@@ -34,6 +37,8 @@ class Facts:
     server: str
     face: str
     layers: tuple[str, ...]
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    """What the driver declares, as JSON has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +98,30 @@ class Run:
             "server": first.server,
             "face": "both" if len(self.facts) > 1 else first.face,
             "layers": list(first.layers),
+            "capabilities": dict(first.capabilities),
+            "counts": {face: self.counts_on(face) for face in sorted(self.facts)},
             "cases": self.cases(),
         }
+
+    def counts_on(self, face: str) -> dict[str, int]:
+        """Number of cases by outcome on one face, the worst outcome first."""
+        found = Counter(on[face].outcome for on in self.found.values() if face in on)
+        return {outcome: found[outcome] for outcome in _WEIGHT}
 
     def counts(self) -> Counter[str]:
         """Number of cases by outcome."""
         return Counter(row["outcome"] for row in self.cases())
+
+
+def plain(capabilities: Capabilities) -> dict[str, Any]:
+    """Capabilities as JSON has them: sets are sorted lists."""
+    return {field.name: _plain(getattr(capabilities, field.name)) for field in fields(capabilities)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(value[name]) for name in sorted(value)}
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def write(path: Path, runs: Iterable[Run]) -> None:

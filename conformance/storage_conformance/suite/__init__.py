@@ -8,6 +8,7 @@ class TestMyDriver(suite.All):
         return {"driver": "mydriver", "endpoint": "http://127.0.0.1:9999"}
 """
 
+from storage_conformance.cases import Case, case_of
 from storage_conformance.suite.a_buckets import Buckets
 from storage_conformance.suite.b_write import Write
 from storage_conformance.suite.b_writers import Writers
@@ -45,6 +46,7 @@ __all__ = [
     "Security",
     "Tags",
     "Versions",
+    "all_cases",
 ]
 
 
@@ -82,3 +84,9 @@ class Links(LinkUse, LinkRules, LinkedKeys):
 
 class All(Core, Conditions, Multipart, Links, Versions, Tags, Process, Security):
     """All cases."""
+
+
+def all_cases() -> list[Case]:
+    """Every case of the suite, by id."""
+    found = {case_of(getattr(All, name)) for name in dir(All)}
+    return sorted((case for case in found if case is not None), key=lambda case: case.id)

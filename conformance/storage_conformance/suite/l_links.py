@@ -329,13 +329,17 @@ class Links(Suite):
         clause="Links",
         needs=MULTIPART,
     )
-    def test_l28_part_too_late(self, bucket: Bucket, links: LinkServer, http: HttpClient) -> None:
+    def test_l28_part_too_late(
+        self, bucket: Bucket, links: LinkServer, http: HttpClient, capabilities: Capabilities
+    ) -> None:
+        bound = not links.native or "part" in capabilities.presign_binds
         for end in ("abort", "complete"):
             upload = bucket.create_upload(end)
             upload.put_part(1, b"x")
             link = upload.presign_part(2)
             getattr(upload, end)()
-            assert redeem(http, link, BODY).status == 404
+            answer = redeem(http, link, BODY)
+            assert answer.status == 404 or not bound, answer.status
         assert read(bucket, "complete") == b"x"
         assert keys_of(bucket.list()) == ["complete"]
 
@@ -360,10 +364,19 @@ class Links(Suite):
 def _wrong_verbs(case_id: str, method: Method) -> Callable[..., None]:
     """The case that tries a link for one verb with each other one."""
 
-    def check(self: Links, bucket: Bucket, links: LinkServer, http: HttpClient) -> None:  # noqa: ARG001
+    def check(
+        self: Links,  # noqa: ARG001
+        bucket: Bucket,
+        links: LinkServer,
+        http: HttpClient,
+        capabilities: Capabilities,
+    ) -> None:
         bucket.put("a", BODY)
         link = bucket.presign("a", method=method)
+        reads_alike = links.native and "method" not in capabilities.presign_binds
         for other in (*VERBS, "POST", "PATCH", "PROPFIND"):
+            if reads_alike and {method, other} == {"GET", "HEAD"}:
+                continue
             if other != method:
                 body = b"overwritten" if other in {"PUT", "POST", "PATCH"} else None
                 answer = http.request(other, link.url, dict(link.headers), body)

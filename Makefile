@@ -1,25 +1,34 @@
 # Each target makes what it needs, in any order, on a machine with Python 3.11+ and its venv module.
-# PYTHON names the interpreter that makes .venv; PYTEST_ARGS is handed to pytest.
+# PYTHON names the interpreter that makes .venv; PYTEST_ARGS is handed to pytest, WORKERS says in
+# how many processes it runs the tests.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+FULL := --override-ini 'norecursedirs=.* build dist third_party' --conformance-face both
 BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
-.PHONY: help demo test test-full check format bench conformance clean
+# Modules with the whole suite on a driver.
+SUITES := $(addprefix tests/conformance/test_,$(addsuffix .py,local memory fsspec s3 azure gcs)) \
+  tests/soak/test_s3_servers.py
+
+.PHONY: help demo test test-full servers check format bench conformance clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo         see the library at work on local disk'
 	@echo 'make test         the tests'
 	@echo 'make test-full    the tests and the long ones of tests/soak'
+	@echo 'make servers      install the servers the tests run on (the tests do it too, but for Ceph)'
 	@echo 'make check        formatting, lint, types, layers, documentation'
 	@echo 'make format       mend what the formatter and the linter can mend'
 	@echo 'make bench        the benchmarks'
-	@echo 'make conformance  the conformance suite on the local and the memory driver'
+	@echo 'make conformance  the conformance suite on every driver and server, and docs/matrix.md'
 	@echo 'make clean        remove all that these targets made'
 
 $(STAMP): pyproject.toml
@@ -32,11 +41,15 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/python examples/quickstart.py
 
+# Cases on servers run on one face each, in turns; test-full runs them on both.
 test: $(STAMP)
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 test-full: $(STAMP)
-	@$(BIN)/pytest --override-ini 'norecursedirs=.* build dist' $(PYTEST_ARGS)
+	@$(PYTEST) $(FULL) $(PYTEST_ARGS)
+
+servers: $(STAMP)
+	@$(BIN)/python -m tests.servers --install
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -52,16 +65,13 @@ format: $(STAMP)
 bench: $(STAMP)
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
 
-# The built-in profiles, with versions and with a user data directory of their own.
 conformance: $(STAMP)
 	@mkdir -p reports
-	@set -e; for profile in local memory; do \
-	  XDG_DATA_HOME=$(CURDIR)/reports/data STORAGE_CONFIG= STORAGE_PROFILES__LOCAL__VERSIONS=true \
-	    STORAGE_PROFILES__MEMORY__VERSIONS=true $(BIN)/storage conformance \
-	    --profile $$profile --report reports/conformance-$$profile.json; \
-	done
+	@status=0; $(PYTEST) $(FULL) --conformance-report reports/conformance.json $(PYTEST_ARGS) \
+	  $(SUITES) || status=1; $(BIN)/python -m tests.conformance.matrix reports/conformance.json \
+	  && exit $$status
 
 clean:
-	rm -rf $(VENV) build dist reports htmlcov .coverage .coverage.* .hypothesis \
+	rm -rf $(VENV) .servers build dist reports htmlcov .coverage .coverage.* .hypothesis \
 	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

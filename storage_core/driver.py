@@ -141,6 +141,15 @@ class Driver(ABC):
         passes unchanged, as the bug it is)."""
         return None
 
+    def filesystem(self) -> Any:
+        """The fsspec filesystem of this account, for libraries that take one. What goes through
+        it has none of the contract's rules, and paths are the service's own.
+
+        Raises:
+            UnsupportedError: there is none (the default).
+        """
+        raise UnsupportedError(f"the driver {self.name!r} has no fsspec filesystem to hand out")
+
     def link_keys(self) -> Mapping[str, bytes] | None:
         """Keys this backend keeps itself for gateway links: key id to secret, the last one
         signs. None where it keeps none and the profile's ``links.keys`` must say."""

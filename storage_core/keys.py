@@ -9,7 +9,8 @@ deleting where the service can address it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from storage_core.errors import (
     InvalidBucketNameError,
@@ -89,6 +90,17 @@ def check_existing_key(key: str, limit: int = MAX_KEY_BYTES) -> None:
         raise InvalidKeyError(f"key {key!r} holds a NUL, which no service stores")
     if size > limit:
         raise KeyTooLongError(f"the key has {size} bytes; the limit here is {limit}")
+
+
+def all_plain(found: Sequence[object], limit: int = MAX_KEY_BYTES) -> bool:
+    """Whether all are strings that `check_existing_key` surely takes, told in a few steps
+    however many there are. Where it is false each has to be looked at."""
+    if set(map(type, found)) != {str}:
+        return False
+    texts = cast("Sequence[str]", found)
+    sizes = set(map(len, texts))
+    joined = "".join(texts)
+    return joined.isascii() and "\0" not in joined and min(sizes) > 0 and max(sizes) <= limit
 
 
 def check_prefix(prefix: str, what: str = "prefix") -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP = "storage_core.drivers"
 
 # Drivers of this project that need an extra: driver name to the extra's name.
-EXTRAS = {"s3": "s3", "azure": "azure", "gcs": "gcs"}
+EXTRAS = {"s3": "s3", "azure": "azure", "gcs": "gcs", "fsspec": "fsspec"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,7 @@ def _broken(entry: EntryPoint, error: Exception) -> ConfigError:
 
 def _not_installed(name: str) -> str:
     if name in EXTRAS:
-        return (
-            f"the driver {name!r} is not installed: {_install(name)} (in a version that has"
-            " it; this one does not)"
-        )
+        return f"the driver {name!r} is not installed: {_install(name)}"
     import difflib
 
     names = sorted(_entry_points())

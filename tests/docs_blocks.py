@@ -5,6 +5,7 @@ A comment on the line before a fence directs it:
     <!-- docs: skip REASON -->    not run; the reason is printed by the test run
     <!-- docs: exit N -->         the last command of a console block ends with status N
     <!-- docs: file NAME -->      the block is written to NAME in the page's folder
+    <!-- docs: shows NAME -->     the block is what the file NAME holds
     <!-- docs: output -->         the block is what the block before it printed
 
 `python` blocks are executed, `console` blocks are run by bash with the real `storage` command;
@@ -21,7 +22,7 @@ from typing import Any
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>[\w+-]*)\s*$")
 _DIRECTIVE = re.compile(r"^ *<!-- docs: *(?P<verb>\w+) *(?P<value>.*?) *-->\s*$")
-_TAKES_VALUE = {"skip": True, "exit": True, "file": True, "output": False}
+_TAKES_VALUE = {"skip": True, "exit": True, "file": True, "shows": True, "output": False}
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class Runner:
                 target = self.folder / block.value
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(block.text, "utf-8")
+            case "shows", _:
+                assert (self.folder / block.value).read_text("utf-8") == block.text, block.where
             case "output", _:
                 assert self.printed.strip() == block.text.strip(), block.where
             case _, "python":

@@ -41,9 +41,11 @@ CATEGORIES: Final = {
     "M": "checksums",
     "N": "versions and tags",
     "O": "errors",
+    "P": "faults",
     "Q": "process",
     "R": "security",
     "S": "capability honesty",
+    "T": "memory",
 }
 
 PARTS: Final = (
@@ -53,8 +55,10 @@ PARTS: Final = (
     "multipart",
     "versions",
     "tags",
+    "faults",
     "security",
     "process",
+    "memory",
 )
 """What can be selected. The part of a case is that of its category unless it says other."""
 
@@ -63,8 +67,10 @@ _PART_OF: Final = {
     "K": "multipart",
     "L": "links",
     "N": "versions",
+    "P": "faults",
     "Q": "process",
     "R": "security",
+    "T": "memory",
 }
 
 _ID = re.compile(r"([A-Z])[0-9]{2}[a-z]?")

@@ -30,11 +30,14 @@ class Suite:
         faces: Faces the cases run on.
         server: Name and version of the service behind the driver, for reports and waivers;
             None takes what the driver says of itself.
+        turns: Whether each case runs on one of the faces only, half of them on each, unless the
+            command line says otherwise (`--conformance-face`).
         waivers: List of the cases that are allowed to fail, a TOML document.
     """
 
     faces: ClassVar[tuple[str, ...]] = FACES
     server: str | None = None
+    turns: ClassVar[bool] = False
     waivers: ClassVar[str | os.PathLike[str] | None] = None
 
     _request: pytest.FixtureRequest

@@ -46,8 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--conformance-face",
         choices=("both", "blocking", "async", "turns"),
-        default="both",
-        help="face the cases run on (default: both); with turns each case runs on one of them",
+        help="face the cases run on; with turns each case runs on one of them (default: both, or"
+        " turns for classes that say so)",
     )
     group.addoption(
         "--conformance-part",
@@ -62,6 +62,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ID",
         default=[],
         help="run only cases whose id begins so; may be given again",
+    )
+    group.addoption(
+        "--conformance-large",
+        type=int,
+        metavar="MIB",
+        default=128,
+        help="size of the objects that must not fill the memory (default: 128)",
     )
     group.addoption("--conformance-server", metavar="TEXT", help="name and version of the service")
     group.addoption(
@@ -94,6 +101,8 @@ def _chosen(config: pytest.Config, case: Case, item: pytest.Item) -> bool:
     parts = config.getoption("conformance_part")
     ids = tuple(config.getoption("conformance_case"))
     face = config.getoption("conformance_face")
+    if face is None:
+        face = "turns" if getattr(getattr(item, "cls", None), "turns", False) else "both"
     return (
         (not parts or case.part in parts)
         and (not ids or case.id.startswith(ids))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import storage_core
 from storage_conformance.faces import Portal, as_blocking
-from storage_core import Bucket, BucketNotFoundError, LinkSettings, Storage, aio
+from storage_core import Bucket, BucketNotFoundError, LinkSettings, RetryPolicy, Storage, aio
 from storage_core.driver import Driver
 from storage_core.layers.prefix import PrefixLayer
 
@@ -32,6 +32,9 @@ class Changes:
     capabilities: Mapping[str, object] | None = None
     link_keys: Mapping[str, bytes] | None = None
     base_url: str | None = None
+    retry: RetryPolicy | None = None
+    endpoint: tuple[str, str] | None = None
+    """Name of a setting of the driver, and the URL it has instead of the profile's."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,16 @@ class ProfileSpec:
     def _open(self, face: Any, changes: Changes | None) -> Any:
         if changes or self.layers or isinstance(self.profile, Driver):
             changes = changes or Changes()
+            driver, corrections = self._parts()
+            if changes.endpoint is not None:
+                driver = _redirected(driver, *changes.endpoint)
             return face.open_driver(
-                self.driver(),
+                driver,
                 profile=self.name,
+                retry=changes.retry,
                 links=LinkSettings(changes.base_url, changes.link_keys or {}),
                 now=changes.now,
-                capabilities=changes.capabilities,
+                capabilities={**corrections, **(changes.capabilities or {})},
             )
         if isinstance(self.profile, str):
             return face.open(self.profile, config=self.config)
@@ -74,14 +81,20 @@ class ProfileSpec:
 
     def driver(self) -> Driver:
         """The profile's driver with its layers, not opened."""
+        return self._parts()[0]
+
+    def _parts(self) -> tuple[Driver, Mapping[str, object]]:
+        """The driver with its layers, and the profile's own corrections of capabilities."""
+        corrections: Mapping[str, object] = {}
         if isinstance(self.profile, Driver):
             driver = self.profile
         else:
             with replace(self, layers=()).open() as storage:
                 driver = _copy(storage.driver)
+                corrections = storage._recipe.capabilities
         for name in self.layers:
             driver = LAYERS[name](driver)
-        return driver
+        return driver, corrections
 
     @property
     def name(self) -> str:
@@ -96,6 +109,22 @@ def _copy(driver: Driver) -> Driver:
     copied = pickle.loads(pickle.dumps(driver))
     assert isinstance(copied, Driver)
     return copied
+
+
+def innermost(driver: Driver) -> Driver:
+    """The driver below all layers."""
+    while (inner := getattr(driver, "inner", None)) is not None:
+        driver = inner
+    return driver
+
+
+def _redirected(driver: Driver, setting: str, url: str) -> Driver:
+    """The same driver, its service reached elsewhere."""
+    inner = getattr(driver, "inner", None)
+    if inner is not None:
+        driver.inner = _redirected(inner, setting, url)  # type: ignore[attr-defined]
+        return driver
+    return type(driver)(driver.settings.model_copy(update={setting: url}))
 
 
 def layers_of(driver: Driver) -> list[str]:
@@ -136,6 +165,8 @@ class Openings:
         capabilities: Mapping[str, object] | None = None,
         link_keys: Mapping[str, bytes] | None = None,
         base_url: str | None = None,
+        retry: RetryPolicy | None = None,
+        endpoint: tuple[str, str] | None = None,
     ) -> Storage:
         """Open the profile (again): the same objects, closed at the end of the case.
 
@@ -144,10 +175,12 @@ class Openings:
             capabilities: Corrections of the declared capabilities.
             link_keys: Keys of gateway links instead of the driver's own.
             base_url: Where gateway links lead.
+            retry: Retry policy, the default one if None.
+            endpoint: A setting of the driver and the URL it is to have.
         """
         if base_url:
             link_keys = link_keys or self.link_keys
-        changes = Changes(now, capabilities, link_keys, base_url)
+        changes = Changes(now, capabilities, link_keys, base_url, retry, endpoint)
         wanted = None if changes == Changes() else changes
         opened = (
             self.spec.open(wanted)

@@ -93,6 +93,11 @@ class AsyncStorage:
         """As `storage_core.Storage.list_buckets`."""
         return AsyncListing(self._runtime, self._core.list_buckets(prefix))
 
+    def fsspec_filesystem(self) -> Any:
+        """As `storage_core.Storage.fsspec_filesystem`."""
+        self._client.check_open()
+        return self._client.driver.filesystem()
+
     async def close(self) -> None:
         """As `storage_core.Storage.close`."""
         if not self._client.closed:

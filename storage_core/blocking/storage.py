@@ -108,6 +108,18 @@ class Storage:
         """Buckets of the account in ascending order, lazily."""
         return Listing(self._runtime, self._core.list_buckets(prefix))
 
+    def fsspec_filesystem(self) -> Any:
+        """The fsspec filesystem of the profile's account (s3fs, adlfs, gcsfs), for libraries that
+        take one. It is fsspec's: errors, retries, caches and paths are its own.
+
+        Raises:
+            UnsupportedError: the driver has none, or the profile has a prefix, which the paths
+                of such a filesystem would not have.
+            ConfigError: the package it needs is not installed.
+        """
+        self._client.check_open()
+        return self._client.driver.filesystem()
+
     def close(self) -> None:
         """Release what the storage holds; may be called twice. Calls after it raise
         `ClosedError`."""

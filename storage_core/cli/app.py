@@ -36,6 +36,7 @@ _FAMILIES: tuple[tuple[Group, str, str, tuple[str, ...]], ...] = (
         ("versions:ls", "versions:restore", "versions:rm"),
     ),
     (_OBJECTS, "uploads", "Multipart uploads under way.", ("uploads:ls", "uploads:abort")),
+    (_SERVICES, "driver", "Drivers of one's own.", ("driver:new",)),
     (
         _PROFILES,
         "config",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from copy import copy as shallow_copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from storage_core import keys
 from storage_core.core import attributes as attribute_rules
@@ -253,7 +254,13 @@ class BucketCore:
         self, items: Iterable[str | tuple[str, str | None]], seconds: float | None
     ) -> list[DeleteResult]:
         client = self.client
-        pairs = [self._key_and_version(item) for item in _not_a_str(items)]
+        given = list(_not_a_str(items))
+        if keys.all_plain(given, client.capabilities.max_key_bytes):
+            pairs: list[tuple[str, str | None]] = list(
+                zip(cast("list[str]", given), repeat(None), strict=False)
+            )
+        else:
+            pairs = [self._key_and_version(item) for item in given]
         client.deadline(seconds)
         client.check_open()
         results: list[DeleteResult] = []

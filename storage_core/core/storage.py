@@ -81,8 +81,11 @@ class StorageCore:
                     bucket.name, "", token, capabilities.max_page_size
                 ),
             )
-            async for page in versions:
-                await _raise_first(bucket, [(item.key, item.version) for item in page.items])
+            # Twice: between two pages some services leave out the rest of a key whose versions
+            # on the first are gone when the second is asked for.
+            for _ in range(2):
+                async for page in versions:
+                    await _raise_first(bucket, [(item.key, item.version) for item in page.items])
         async for listed in bucket.list("", "", "", None):
             await _raise_first(bucket, [(item.key, None) for item in listed.items])
         if capabilities.multipart:

@@ -31,6 +31,7 @@ class WriterCore:
         "_buffer",
         "_compute",
         "_conditions",
+        "_created",
         "_declared",
         "_failed",
         "_hashers",
@@ -70,6 +71,7 @@ class WriterCore:
         self._spool: BinaryIO | None = None
         self._failed = False
         self._least = 0
+        self._created = attributes
         self.done = ""
         self.key = key
         self.attributes = attributes
@@ -121,6 +123,7 @@ class WriterCore:
         if self._upload is None:
             client.require_conditions("complete", self._conditions)
             keep = tuple(self._hashers)
+            self._created = self.attributes
             self._upload = await self._bucket.create_upload(
                 self.key, self.attributes, keep, self._seconds
             )
@@ -198,8 +201,10 @@ class WriterCore:
             if self._buffer:
                 await self._flush()
             digests = {name: hasher.digest().hex() for name, hasher in self._hashers.items()}
+            # Some services take attributes at creation alone, and others cost them a copy.
+            changed = None if self.attributes == self._created else self.attributes
             return await self._upload.complete(
-                self._parts, self.attributes, self._conditions, self._seconds, digests
+                self._parts, changed, self._conditions, self._seconds, digests
             )
         if self._spool is not None:
             await client.runtime.blocking(self._to_spool)

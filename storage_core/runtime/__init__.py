@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from storage_core.deadline import deadline
 from storage_core.errors import ConfigError, OperationTimeoutError
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Runtime(ABC):
             OperationTimeoutError: it took longer, or there was no time left to begin with.
         """
         check_left(seconds, work)
-        return await work
+        with deadline(seconds):
+            return await work
 
     def checkpoint(self) -> None:
         """Raise if the call was cancelled in the meantime."""

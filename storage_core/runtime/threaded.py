@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from storage_core.deadline import current
 from storage_core.errors import ClosedError
 from storage_core.runtime import SUSPENDED, AsyncRuntime, Releasable, drive
 from storage_core.runtime.tasks import interrupted_after
@@ -51,9 +52,10 @@ class _Done(NamedTuple):
 class _Call:
     """A coroutine on its way, by turns in a worker thread and in its caller's task."""
 
-    __slots__ = ("_loop", "_task", "cancelled", "pulling")
+    __slots__ = ("_loop", "_task", "cancelled", "deadline", "pulling")
 
     def __init__(self) -> None:
+        self.deadline: float | None = None
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self.cancelled = threading.Event()
@@ -133,12 +135,14 @@ class Threaded(AsyncRuntime):
 
     def _drive(self, step: Callable[[], object], call: _Call) -> object:
         self._carried.call = call
+        current.at = call.deadline  # goes along from thread to thread
         try:
             return step()
         except StopIteration as stop:
             return _Done(stop.value)
         finally:
             self._carried.call = None
+            call.deadline, current.at = current.at, None
 
     async def _pulled(
         self, coroutine: Coroutine[Any, Any, T], pull: _Pull[Any], call: _Call

@@ -32,4 +32,5 @@ def test_the_fault_is_found_on_the_async_face(tmp_path: Path):
 
 
 def test_every_category_has_a_fault():
-    assert {fault.category for fault in FAULTS} == set(CATEGORIES)
+    # Those of P and T show with a service, and in memory: test_broken_http.py.
+    assert {fault.category for fault in FAULTS} == set(CATEGORIES) - {"P", "T"}

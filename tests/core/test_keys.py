@@ -247,3 +247,20 @@ def test_nothing_but_documented_errors(name: str, value: str):
             check()
         except StorageError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (["a", "b/c"], True),
+        (["a" * 1024], True),
+        ([], False),
+        (["a", ""], False),
+        (["a", "a" * 1025], False),
+        (["a", "\u00e9"], False),
+        (["a", "b\0"], False),
+        (["a", ("b", None)], False),
+    ],
+)
+def test_many_keys_are_plain_together_if_each_is(given, plain):
+    assert keys.all_plain(given) is plain

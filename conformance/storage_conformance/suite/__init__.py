@@ -32,15 +32,19 @@ from storage_conformance.suite.m_checksums import Checksums
 from storage_conformance.suite.n_tags import Tags
 from storage_conformance.suite.n_versions import Versions
 from storage_conformance.suite.o_errors import Errors
+from storage_conformance.suite.p_faults import Faults
 from storage_conformance.suite.q_process import Process
 from storage_conformance.suite.r_security import Security
 from storage_conformance.suite.s_honesty import Honesty
+from storage_conformance.suite.t_memory import Memory
 
 __all__ = [
     "All",
     "Conditions",
     "Core",
+    "Faults",
     "Links",
+    "Memory",
     "Multipart",
     "Process",
     "Security",
@@ -82,7 +86,7 @@ class Links(LinkUse, LinkRules, LinkedKeys):
     """Presigned links."""
 
 
-class All(Core, Conditions, Multipart, Links, Versions, Tags, Process, Security):
+class All(Core, Conditions, Multipart, Links, Versions, Tags, Faults, Process, Security, Memory):
     """All cases."""
 
 

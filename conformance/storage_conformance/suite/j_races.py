@@ -82,8 +82,9 @@ class Races(Suite):
     )
     def test_j33_replace_threads(self, bucket: Bucket) -> None:
         etag = bucket.put("a", b"start").etag
-        for _ in range(ROUNDS):
-            bodies = [b"writer %02d" % number for number in range(WRITERS)]
+        for turn in range(ROUNDS):
+            # Never the bytes of the turn before: their etag may be the same.
+            bodies = [b"writer %02d, turn %d" % (number, turn) for number in range(WRITERS)]
             outcomes = together(*(_replacer(bucket, etag, body) for body in bodies))
             winner = the_winner(outcomes)
             assert read(bucket, "a") == bodies[winner]

@@ -76,9 +76,12 @@ class Links(Suite):
         bucket.put("a", BODY)
         bucket.put("b", BODY)
         link = bucket.presign("a", method="DELETE")
-        for _ in range(2):
-            assert redeem(http, link).status in DELETED
-            assert keys_of(bucket.list()) == ["b"]
+        assert redeem(http, link).status in DELETED
+        assert keys_of(bucket.list()) == ["b"]
+        again = redeem(http, link).status
+        # Of services' own answers to the second one, some say that it is gone.
+        assert again in DELETED or (links.native and again == 404)
+        assert keys_of(bucket.list()) == ["b"]
 
     @case("L09", "a link is good more than once until it expires", clause="Links")
     def test_l09_not_used_up(self, bucket: Bucket, links: LinkServer, http: HttpClient) -> None:
@@ -135,9 +138,13 @@ class Links(Suite):
                 bucket.presign("a", method=method)  # type: ignore[arg-type]
 
     @case("L14", "every field of the query, altered, is refused", clause="Links")
-    def test_l14_altered(self, bucket: Bucket, links: LinkServer, http: HttpClient) -> None:
+    def test_l14_altered(
+        self, bucket: Bucket, links: LinkServer, http: HttpClient, capabilities: Capabilities
+    ) -> None:
         bucket.put("a", BODY)
-        base, fields = fields_of(bucket.presign("a", filename="a.csv", content_type="text/csv"))
+        typed = not links.native or "content_type" in capabilities.presign_binds
+        link = bucket.presign("a", filename="a.csv", content_type="text/csv" if typed else None)
+        base, fields = fields_of(link)
         assert len(fields) > 2, "the query says too little to be a signed link"
         for position, (name, value) in enumerate(fields):
             for altered in (value[:-1], value + "0", other_last(value), other_first(value), ""):

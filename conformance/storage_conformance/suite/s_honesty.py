@@ -102,8 +102,10 @@ class Honesty(Suite):
         assert capabilities.default_checksum in {None, *capabilities.checksums}
         assert capabilities.presign <= set(get_args(Method))
         assert capabilities.presign_binds <= {
-            "content_type", "content_length", "checksum", "filename", "version", "if_absent"
+            "method", "part", "content_type", "content_length", "checksum", "filename", "version",
+            "if_absent",
         }  # fmt: skip
+        assert capabilities.versions or not capabilities.delete_markers
 
     @case("S03", "limits fit each other and the contract", clause="Capabilities")
     def test_s03_limits(self, capabilities: Capabilities) -> None:

@@ -1,0 +1,204 @@
+"""Bodies on their way out: what has to be known of them before the first byte is sent.
+
+S3 wants the length of every body in its headers, and metadata and most checksums too. What is
+in memory tells all of it; a file can be read twice; the rest is collected first, where its
+length or a digest is needed that it can not tell yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from storage_core import checksum
+from storage_core.errors import IntegrityError, QuotaExceededError
+from storage_core.http.interface import Content
+from storage_core.model import EMPTY, Buffer
+from storage_core.streams import Body
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from storage_core.driver import IO
+
+T = TypeVar("T")
+
+IN_MEMORY: Final = 8 * 1024**2
+"""Bytes of a body that are collected in memory; more go to a temporary file."""
+
+
+class Outgoing(NamedTuple):
+    """A body that is ready to be sent.
+
+    Attributes:
+        content: The bytes.
+        size: Their number.
+        digests: Those that were asked for, algorithm to hexadecimal.
+    """
+
+    content: Buffer | Content
+    size: int
+    digests: Mapping[str, str] = EMPTY
+
+    def close(self) -> None:
+        """Let go of what was collected."""
+        if isinstance(self.content, Collected):
+            self.content.close()
+
+
+def in_memory(body: Body, data: Buffer, needed: tuple[str, ...]) -> Outgoing:
+    """As `prepare`, of bytes in memory."""
+    digests = {name: _digest(body, name, data) for name in needed} if needed else {}
+    return Outgoing(data, len(data), digests)
+
+
+async def prepare(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:
+    """Make size and digests of a body known.
+
+    Args:
+        body: As core hands it over.
+        needed: Algorithms whose digests must be known before it is sent.
+        io: How temporary files are used: under ``"asyncio"`` in worker threads.
+
+    Raises:
+        QuotaExceededError: no room to collect it.
+        Exception: whatever the body raised, unchanged.
+    """
+    if body.data is not None:
+        return in_memory(body, body.data, needed)
+    if body.size is not None:
+        if not needed:
+            return Outgoing(body, body.size)
+        if body.rewindable:
+            digests = await _digests(body, needed)
+            await body.rewind()
+            return Outgoing(Reread(body, digests), body.size, digests)
+    return await _collected(body, needed, io)
+
+
+def _digest(body: Body, name: str, data: Buffer) -> str:
+    return body.digest(name) if body.computes(name) else checksum.digest(name, data).hex()
+
+
+async def _digests(body: Body, names: tuple[str, ...]) -> dict[str, str]:
+    hashers = {name: checksum.new(name) for name in names}
+    async for piece in body:
+        for hasher in hashers.values():
+            hasher.update(piece)
+    return {name: hasher.digest().hex() for name, hasher in hashers.items()}
+
+
+class Reread:
+    """A body that was read before, and must be the same still.
+
+    Args:
+        body: Returned to its start; of known size.
+        expected: Digests of the first reading.
+    """
+
+    __slots__ = ("_body", "_expected", "begun")
+
+    def __init__(self, body: Body, expected: Mapping[str, str]) -> None:
+        self._body = body
+        self._expected = expected
+        self.begun = False
+
+    @property
+    def size(self) -> int | None:
+        return self._body.size
+
+    async def __aiter__(self) -> AsyncIterator[Buffer]:
+        self.begun = True
+        hashers = {name: checksum.new(name) for name in self._expected}
+        async for piece in self._body:
+            for hasher in hashers.values():
+                hasher.update(piece)
+            yield piece
+        if any(hashers[name].digest().hex() != self._expected[name] for name in hashers):
+            raise IntegrityError("the file changed while it was read; nothing was written")
+
+
+async def _collected(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:
+    """The body out of memory or a temporary file."""
+    run = _in_thread if io == "asyncio" else _at_once
+    hashers = {name: checksum.new(name) for name in needed}
+    pieces: list[bytes] = []
+    size = 0
+    file: BinaryIO | None = None
+    try:
+        async for piece in body:
+            size += len(piece)
+            for hasher in hashers.values():
+                hasher.update(piece)
+            pieces.append(bytes(piece))
+            if size > IN_MEMORY:
+                if file is None:
+                    file = await run(_temporary_file)
+                await run(_append, file, pieces)
+        digests = {name: hasher.digest().hex() for name, hasher in hashers.items()}
+        if file is None:
+            return Outgoing(b"".join(pieces), size, digests)
+        await run(_append, file, pieces)
+        return Outgoing(Collected(file, size, io), size, digests)
+    except BaseException:
+        if file is not None:
+            file.close()
+        raise
+
+
+class Collected:
+    """Bytes in a temporary file, which is gone when this is."""
+
+    __slots__ = ("_file", "_run", "begun", "size")
+
+    def __init__(self, file: BinaryIO, size: int, io: IO) -> None:
+        self._file = file
+        self._run = _in_thread if io == "asyncio" else _at_once
+        self.begun = False
+        self.size: int | None = size
+
+    async def __aiter__(self) -> AsyncIterator[Buffer]:
+        self.begun = True
+        await self._run(self._file.seek, 0)
+        while piece := await self._run(self._file.read, checksum.PIECE):
+            yield piece
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
+
+
+def _temporary_file() -> BinaryIO:
+    import tempfile
+
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _append(file: BinaryIO, pieces: list[bytes]) -> None:
+    try:
+        file.writelines(pieces)
+        file.flush()
+    except OSError as error:
+        raise _no_room(error) from error
+    pieces.clear()
+
+
+def _no_room(error: OSError) -> QuotaExceededError:
+    return QuotaExceededError(
+        "no room for a temporary file to collect the body in; set TMPDIR to where there is:"
+        f" {error.strerror}",
+        status=error.errno,
+    )
+
+
+async def _at_once(work: Callable[..., T], *args: Any) -> T:
+    return work(*args)
+
+
+def _in_thread(work: Callable[..., T], *args: Any) -> Coroutine[Any, Any, T]:
+    import asyncio
+
+    return asyncio.to_thread(work, *args)

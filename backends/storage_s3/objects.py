@@ -1,0 +1,396 @@
+"""Objects: put, get, head, delete, and their tags."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import md5, sha256
+from itertools import repeat
+from typing import NamedTuple
+
+from storage_core import checksum
+from storage_core.errors import (
+    InvalidRangeError,
+    NotFoundError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StorageError,
+    UnavailableError,
+)
+from storage_core.http.interface import Response
+from storage_core.model import (
+    EMPTY,
+    NO_ATTRIBUTES,
+    NO_CONDITIONS,
+    Buffer,
+    ByteRange,
+    DeleteResult,
+    ObjectInfo,
+    PutResult,
+)
+from storage_core.requests import (
+    DeleteManyRequest,
+    DeleteRequest,
+    GetRequest,
+    HeadRequest,
+    PutRequest,
+    PutTagsRequest,
+    TagsRequest,
+)
+from storage_core.streams import Body, BytesStream, ObjectStream
+from storage_s3.bodies import Outgoing, in_memory, prepare
+from storage_s3.calls import Calls
+from storage_s3.chunked import Trailer, chunked_headers
+from storage_s3.columns import Columns
+from storage_s3.errors import Asked, error_of_code
+from storage_s3.requests import (
+    CHECKSUM,
+    attribute_headers,
+    checksum_value,
+    condition_headers,
+    delete_body,
+    fits_xml,
+    range_header,
+    reserved_fields,
+    tagging,
+    tagging_body,
+    version_query,
+)
+from storage_s3.responses import (
+    Deleted,
+    content_range,
+    object_info,
+    parse_deleted,
+    parse_tags,
+)
+from storage_s3.signing import STREAMING, STREAMING_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED
+from storage_s3.streams import AnswerStream
+
+_CRC = "crc32c"
+_CRC_HEADER = CHECKSUM + _CRC
+_CRC_LENGTH = 8  # characters of four bytes in base64
+
+_PUT = Asked("s3:PutObject", "object")
+_GET = Asked("s3:GetObject", "object")
+_GET_VERSION = Asked("s3:GetObjectVersion", "version")
+_DELETE = Asked("s3:DeleteObject", "object")
+_DELETE_VERSION = Asked("s3:DeleteObjectVersion", "version")
+_GET_TAGS = Asked("s3:GetObjectTagging", "object")
+_GET_VERSION_TAGS = Asked("s3:GetObjectVersionTagging", "version")
+_PUT_TAGS = Asked("s3:PutObjectTagging", "object")
+_PUT_VERSION_TAGS = Asked("s3:PutObjectVersionTagging", "version")
+
+_DELETE_TAGS = Asked("s3:DeleteObjectTagging", "object")
+_DELETE_VERSION_TAGS = Asked("s3:DeleteObjectVersionTagging", "version")
+
+_RACED = "UnknownError"
+"""Ceph 16 answers so to those that lose a race of conditional writes (ECANCELED)."""
+_GONE = frozenset(("NoSuchKey", "NoSuchVersion"))
+_delete_results = Columns(DeleteResult).rows
+
+
+class Plan(NamedTuple):
+    """How a body is sent.
+
+    Attributes:
+        outgoing: The bytes.
+        headers: That go with them.
+        payload: What the signature says of them.
+        trailer: The checksum behind them, if it is told there.
+        digests: What is known of them beforehand, algorithm to hexadecimal.
+    """
+
+    outgoing: Outgoing
+    headers: dict[str, str]
+    payload: str
+    trailer: Trailer | None
+    digests: Mapping[str, str]
+
+
+class Objects(Calls):
+    """Operations on objects."""
+
+    # --- put --------------------------------------------------------------------------
+
+    def _in_memory(self, body: Body, data: Buffer, needed: tuple[str, ...] = ()) -> Plan:
+        """How to send a body whose bytes are in memory.
+
+        Args:
+            body: As core hands it over.
+            data: Its bytes.
+            needed: Algorithms whose digests must be known beforehand.
+        """
+        options = self._options
+        if not options.checksums:
+            outgoing = in_memory(body, data, needed)
+            headers = {}
+        else:
+            outgoing = in_memory(body, data, needed if _CRC in needed else (*needed, _CRC))
+            headers = {**self._announced, _CRC_HEADER: checksum_value(outgoing.digests[_CRC])}
+        payload = sha256(data).hexdigest() if options.signed_payload else UNSIGNED
+        return Plan(outgoing, headers, payload, None, outgoing.digests)
+
+    async def _streamed(self, body: Body, needed: tuple[str, ...] = ()) -> Plan:
+        """How to send a body that is read piece by piece; arguments as above."""
+        options, preset, anonymous = self._options, self._preset, self._account.anonymous
+        signed = options.signed_payload and not anonymous
+        trailed = (
+            options.checksums
+            and preset.trailers
+            and not anonymous
+            and (preset.streaming or not signed)
+            and body.computes(_CRC)
+        )
+        wanted = set(needed)
+        if options.checksums and not trailed:
+            wanted.add(_CRC)
+        if signed and not preset.streaming:
+            wanted.add("sha256")
+        outgoing = await prepare(body, tuple(sorted(wanted)), self.io)
+        size, digests = outgoing.size, outgoing.digests
+        if isinstance(outgoing.content, bytes):  # it was collected, and is small
+            return self._in_memory(body, outgoing.content, needed)
+        trailer = Trailer(_CRC_HEADER, _CRC_LENGTH, lambda: checksum_value(body.digest(_CRC)))
+        headers = dict(self._announced)
+        if options.checksums and not trailed:
+            headers[_CRC_HEADER] = checksum_value(digests[_CRC])
+        if signed and not preset.streaming:
+            payload = digests["sha256"]
+        elif trailed:
+            payload = STREAMING_TRAILER if signed else STREAMING_UNSIGNED_TRAILER
+            headers.update(chunked_headers(size, trailer))
+        elif signed:
+            payload = STREAMING
+            headers.update(chunked_headers(size, None))
+        else:
+            payload = UNSIGNED
+        return Plan(outgoing, headers, payload, trailer if trailed else None, digests)
+
+    async def _upload(
+        self,
+        asked: Asked,
+        bucket: str,
+        key: str,
+        query: str,
+        headers: Mapping[str, str],
+        plan: Plan,
+    ) -> Mapping[str, str]:
+        """Send a body; headers of the answer."""
+        content = plan.outgoing.content
+        try:
+            response = await self._send(
+                asked, "PUT", bucket, key, query, headers, content, plan.payload, plan.trailer
+            )
+            return await self._done(response)
+        finally:
+            plan.outgoing.close()
+
+    async def put(self, request: PutRequest) -> PutResult:
+        bucket, key, body, attributes, conditions, keep, write_id = request
+        native = self._options.checksums
+        kept = tuple(name for name in keep if not (native and name == _CRC)) if keep else ()
+        if not native and body.data is not None and _CRC not in kept:
+            # Cheap where the bytes are in memory, and reads can be verified by it.
+            kept = (*kept, _CRC)
+        data = body.data
+        if data is not None:
+            plan = self._in_memory(body, data, kept)
+        else:
+            plan = await self._streamed(body, kept)
+        digests = plan.digests
+        headers = {**self._options.write, **plan.headers}
+        if attributes is not NO_ATTRIBUTES or kept or write_id is not None:
+            reserved = reserved_fields({name: digests[name] for name in kept}, write_id)
+            own = attribute_headers(attributes, reserved, self._preset.plain_names)
+            if "content-encoding" in own and "content-encoding" in headers:
+                own["content-encoding"] = f"aws-chunked,{own['content-encoding']}"
+            headers.update(own)
+            if attributes.tags:
+                headers["x-amz-tagging"] = tagging(attributes.tags)
+        if conditions is not NO_CONDITIONS:
+            headers.update(condition_headers(conditions, self._quoted))
+        try:
+            answer = await self._upload(_PUT, bucket, key, "", headers, plan)
+        except ObjectNotFoundError as error:
+            raise unmet(error) from error
+        except UnavailableError as error:
+            if error.code == _RACED and conditions is not NO_CONDITIONS:
+                error.unsent = True
+            raise
+        if native and _CRC not in digests and body.computes(_CRC):
+            digests = {**digests, _CRC: body.digest(_CRC)}
+        return PutResult(
+            key,
+            answer.get("etag", "").strip('"'),
+            plan.outgoing.size,
+            answer.get("x-amz-version-id") if self._versions else None,
+            digests,
+        )
+
+    # --- get and head -----------------------------------------------------------------
+
+    async def get(self, request: GetRequest) -> ObjectStream:
+        bucket, key, wanted, version, conditions = request
+        headers = self._whole_headers if wanted is None else self._options.read
+        if conditions is not NO_CONDITIONS:
+            headers = {**headers, **condition_headers(conditions, self._quoted)}
+        if wanted is not None:
+            headers = {**headers, "range": range_header(wanted)}
+        query = "" if version is None else version_query(version)
+        asked = _GET if version is None else _GET_VERSION
+        try:
+            response = await self._send(asked, "GET", bucket, key, query, headers)
+        except InvalidRangeError:
+            # The last bytes of an empty object are none; S3 has no range for them.
+            if wanted is None or wanted.start >= 0:
+                raise
+            info = await self.head(HeadRequest(bucket, key, version, conditions))
+            if info.size:
+                raise
+            return BytesStream(info, b"")
+        try:
+            return self._stream(response, key, wanted)
+        except BaseException:
+            await response.close()
+            raise
+
+    def _stream(self, response: Response, key: str, wanted: ByteRange | None) -> ObjectStream:
+        headers, data, length = response.headers, response.data, response.length
+        if length is None:
+            if data is None:
+                raise UnavailableError("the service's answer does not tell the object's size")
+            length = len(data)
+        if response.status == 206:
+            start, stop, size = content_range(headers.get("content-range"))
+            if stop - start != length:
+                raise UnavailableError("the service's answer contradicts itself on its length")
+        else:
+            start, stop, size = 0, length, length
+            if wanted is not None and (place := wanted.resolve(size)) != (0, size):
+                if data is None:
+                    raise UnavailableError("the service ignores ranges; read the whole object")
+                start, stop = place
+                data = data[start:stop]
+        return AnswerStream(response, key, size, self._versions, start, stop - start, data)
+
+    async def head(self, request: HeadRequest) -> ObjectInfo:
+        bucket, key, version, conditions = request
+        headers: Mapping[str, str] = self._whole_headers
+        if conditions is not NO_CONDITIONS:
+            headers = {**headers, **condition_headers(conditions, self._quoted)}
+        query = "" if version is None else version_query(version)
+        asked = _GET if version is None else _GET_VERSION
+        response = await self._send(asked, "HEAD", bucket, key, query, headers)
+        found = response.headers
+        size = found.get("content-length", "")
+        if not size.isdecimal():
+            raise UnavailableError("the service's answer does not tell the object's size")
+        return object_info(key, found, int(size), self._versions)
+
+    # --- delete -----------------------------------------------------------------------
+
+    async def delete(self, request: DeleteRequest) -> DeleteResult:
+        bucket, key, version, conditions = request
+        headers = self._options.read
+        if conditions is not NO_CONDITIONS:
+            headers = {**headers, **condition_headers(conditions, self._quoted)}
+        asked = _DELETE if version is None else _DELETE_VERSION
+        try:
+            response = await self._send(
+                asked, "DELETE", bucket, key, version_query(version), headers
+            )
+        except ObjectNotFoundError as error:
+            if conditions.if_match is not None:
+                raise unmet(error) from error
+            return DeleteResult(key, version)
+        answer = await self._done(response)
+        if not self._versions:
+            return DeleteResult(key)
+        marker = answer.get("x-amz-delete-marker") == "true"
+        return DeleteResult(key, version or answer.get("x-amz-version-id"), marker)
+
+    async def delete_many(self, request: DeleteManyRequest) -> Sequence[DeleteResult]:
+        bucket, items = request
+        keys, versions = zip(*items, strict=True)
+        listed = items
+        if not fits_xml("".join(keys)):
+            listed = [item for item in items if fits_xml(item[0])]
+        told: dict[tuple[str, str | None], Deleted] = {}
+        if listed:
+            data = delete_body(listed, quiet=not self._versions)
+            headers = {**self._options.read, **self._guard(data), "content-type": "application/xml"}
+            payload = sha256(data).hexdigest()
+            response = await self._send(
+                _DELETE, "POST", bucket, None, "delete=", headers, data, payload
+            )
+            answer = await self._body(response)
+            if self._versions or b"<Error>" in answer:
+                told = {(found.key, found.version): found for found in parse_deleted(answer)}
+        if not told and len(listed) == len(items):
+            return _delete_results(len(items), keys, versions, repeat(False), repeat(None))
+        results = []
+        for key, version in items:
+            if fits_xml(key):
+                results.append(_fate(key, version, told.get((key, version))))
+            else:
+                results.append(await self._delete_one(bucket, key, version))
+        return results
+
+    def _guard(self, data: bytes) -> dict[str, str]:
+        """A header by which the service checks a body; bulk deletes must have one."""
+        if self._options.checksums:
+            return {_CRC_HEADER: checksum_value(checksum.digest(_CRC, data).hex())}
+        digest = md5(data, usedforsecurity=False).digest()
+        return {"content-md5": b64encode(digest).decode()}
+
+    async def _delete_one(self, bucket: str, key: str, version: str | None) -> DeleteResult:
+        try:
+            return await self.delete(DeleteRequest(bucket, key, version))
+        except NotFoundError:
+            raise
+        except StorageError as error:
+            return DeleteResult(key, version, error=error)
+
+    # --- tags -------------------------------------------------------------------------
+
+    async def get_tags(self, request: TagsRequest) -> Mapping[str, str]:
+        bucket, key, version = request
+        asked = _GET_TAGS if version is None else _GET_VERSION_TAGS
+        query = version_query(version, "tagging")
+        response = await self._send(asked, "GET", bucket, key, query, self._options.read)
+        return parse_tags(await self._body(response)) or EMPTY
+
+    async def put_tags(self, request: PutTagsRequest) -> None:
+        bucket, key, tags, version = request
+        asked = _PUT_TAGS if version is None else _PUT_VERSION_TAGS
+        if not tags and self._preset.copied_tags:
+            asked = _DELETE_TAGS if version is None else _DELETE_VERSION_TAGS
+            query = version_query(version, "tagging")
+            response = await self._send(asked, "DELETE", bucket, key, query, self._options.read)
+            await self._done(response)
+            return
+        data = tagging_body(tags)
+        headers = {**self._options.read, **self._guard(data)}
+        query = version_query(version, "tagging")
+        payload = sha256(data).hexdigest()
+        response = await self._send(asked, "PUT", bucket, key, query, headers, data, payload)
+        await self._done(response)
+
+
+def unmet(error: ObjectNotFoundError) -> PreconditionFailedError:
+    """What a missing object means to a request with ``if_match``."""
+    return PreconditionFailedError(
+        "the object is missing, which if_match does not allow",
+        status=error.status,
+        code=error.code,
+        request_id=error.request_id,
+    )
+
+
+def _fate(key: str, version: str | None, told: Deleted | None) -> DeleteResult:
+    if told is None:
+        return DeleteResult(key, version)
+    if told.code and told.code not in _GONE:
+        kind = _DELETE if version is None else _DELETE_VERSION
+        return DeleteResult(key, version, error=error_of_code(told.code, told.message, kind))
+    return DeleteResult(key, told.marker or version, told.marker is not None)

@@ -1,0 +1,315 @@
+"""From S3's answers to the model. Pure: bytes and headers come in, nothing is read."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import unquote_plus
+
+from storage_core.checksum import ALGORITHMS
+from storage_core.errors import UnavailableError
+from storage_core.http.dates import parse_http_date, parse_iso_date
+from storage_core.http.metadata import decode_value, split_reserved
+from storage_core.http.xml import Element, parse_xml
+from storage_core.model import (
+    EMPTY,
+    BucketInfo,
+    ObjectInfo,
+    Page,
+    Part,
+    UploadInfo,
+    VersionSummary,
+)
+from storage_s3.requests import CHECKSUM, FIELD, META
+
+DEFAULT_TYPE: Final = "binary/octet-stream"
+"""The content type S3 gives to objects that were written without one."""
+
+_CHECKSUMS = tuple((name, CHECKSUM + name) for name in ("crc32c", "sha256", "sha1", "crc32"))
+_HEX = re.compile(r"[0-9a-f]+").fullmatch
+_VERIFIED = ("crc32c", "sha256", "sha1", "md5")
+
+
+# --- headers --------------------------------------------------------------------------
+
+
+def object_info(key: str, headers: Mapping[str, str], size: int, versions: bool) -> ObjectInfo:
+    """What the headers of an answer tell of an object.
+
+    Args:
+        key: Of the object.
+        headers: Names in lower case.
+        size: Of the object, which a ranged answer does not announce as its length.
+        versions: Whether the profile keeps versions.
+
+    Raises:
+        UnavailableError: they do not tell when it was written.
+    """
+    try:
+        modified = parse_http_date(headers["last-modified"])
+    except (KeyError, ValueError):
+        raise UnavailableError("the service's answer does not tell the object's date") from None
+    metadata: Mapping[str, str] = EMPTY
+    checksums: dict[str, str] = {}
+    write_id = None
+    if META in " ".join(headers):  # most have none, which one search tells
+        fields = {name[len(META) :]: headers[name] for name in headers if name.startswith(META)}
+        user, own = split_reserved(fields)
+        metadata = _completed(user, own)
+        write_id = own.get("write-id")
+        checksums = {
+            name: digest
+            for name, digest in own.items()
+            if name in ALGORITHMS and _HEX(digest) and len(digest) == 2 * ALGORITHMS[name][1]
+        }
+    for name, header in _CHECKSUMS:
+        if (text := headers.get(header)) is not None and (found := digest_of(text)) is not None:
+            checksums[name] = found
+    kind = headers.get("content-type")
+    encoding = headers.get("content-encoding")
+    return ObjectInfo(
+        key,
+        size,
+        headers.get("etag", "").strip('"'),
+        modified,
+        None if kind == DEFAULT_TYPE else kind or None,
+        without_chunks(encoding) if encoding else None,
+        headers.get("content-disposition"),
+        headers.get("content-language"),
+        headers.get("cache-control"),
+        metadata or EMPTY,
+        checksums or EMPTY,
+        headers.get("x-amz-version-id") if versions else None,
+        None,
+        write_id,
+    )
+
+
+def _completed(user: dict[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """User metadata with what had to be written as name and value."""
+    for field, text in own.items():
+        if field.startswith(FIELD):
+            name, equals, value = decode_value(text).partition("=")
+            if equals:
+                user[name] = value
+    return user
+
+
+def digest_of(text: str) -> str | None:
+    """The hexadecimal digest of a checksum header, None if it is no digest of the whole object:
+    those made of parts' digests end in ``-N``."""
+    if "-" in text:
+        return None
+    try:
+        return b64decode(text, validate=True).hex()
+    except binascii.Error:
+        return None
+
+
+def without_chunks(encoding: str) -> str | None:
+    """A content encoding without S3's own framing, which some services store."""
+    if "aws-chunked" not in encoding:
+        return encoding
+    kept = [name for name in encoding.split(",") if name.strip() != "aws-chunked"]
+    return ",".join(kept).strip() or None
+
+
+def verified(info: ObjectInfo) -> tuple[str, bytes] | None:
+    """The digest by which a whole read is verified."""
+    checksums = info.checksums
+    if checksums:
+        for name in _VERIFIED:
+            if name in checksums:
+                return name, bytes.fromhex(checksums[name])
+    return None
+
+
+def content_range(text: str | None) -> tuple[int, int, int]:
+    """Start, stop and the object's size out of ``bytes 0-9/100``.
+
+    Raises:
+        UnavailableError: it is none, so the answer is not what was asked for.
+    """
+    try:
+        unit, _, rest = (text or "").partition(" ")
+        place, _, size = rest.partition("/")
+        start, _, last = place.partition("-")
+        if unit != "bytes":
+            raise ValueError
+        return int(start), int(last) + 1, int(size)
+    except ValueError:
+        raise UnavailableError(f"the service's answer has the range {text!r}") from None
+
+
+# --- XML ------------------------------------------------------------------------------
+
+
+class Copied(NamedTuple):
+    """What a copy answers."""
+
+    etag: str
+    checksums: Mapping[str, str]
+
+
+def parse_copied(root: Element) -> Copied:
+    """Of CopyObjectResult, CopyPartResult and CompleteMultipartUploadResult."""
+    return Copied(root.need("ETag").strip('"'), element_checksums(root))
+
+
+def element_checksums(element: Element) -> Mapping[str, str]:
+    """Digests of whole objects or parts in an element."""
+    found = {}
+    for name, _ in _CHECKSUMS:
+        text = element.get(f"Checksum{name.upper()}")
+        if text and (digest := digest_of(text)) is not None:
+            found[name] = digest
+    return found or EMPTY
+
+
+def parse_buckets(data: bytes) -> tuple[list[BucketInfo], str | None]:
+    """Of ListBuckets: the buckets and the service's own token."""
+    root = parse_xml(data)
+    buckets = root.find("Buckets")
+    found = []
+    for element in buckets.all("Bucket") if buckets else ():
+        created = element.get("CreationDate")
+        found.append(BucketInfo(element.need("Name"), parse_iso_date(created) if created else None))
+    return found, root.get("ContinuationToken") or None
+
+
+def parse_upload_id(data: bytes) -> str:
+    """Of CreateMultipartUpload."""
+    return parse_xml(data).need("UploadId")
+
+
+def parse_parts(data: bytes) -> Page[Part]:
+    """Of ListParts."""
+    root = parse_xml(data)
+    parts = [
+        Part(
+            int(element.need("PartNumber")),
+            element.need("ETag").strip('"'),
+            int(element.need("Size")),
+            element_checksums(element),
+        )
+        for element in root.all("Part")
+    ]
+    token = root.get("NextPartNumberMarker") if truncated(root) else None
+    if token is None and truncated(root) and parts:
+        token = str(parts[-1].number)
+    return Page(parts, token)
+
+
+def truncated(root: Element) -> bool:
+    """Whether a listing goes on."""
+    return (root.get("IsTruncated") or "").strip() == "true"
+
+
+def text_decoder(root: Element) -> bool:
+    """Whether the keys of a listing come percent-encoded."""
+    return root.get("EncodingType") == "url"
+
+
+def decoded(text: str, encoded: bool) -> str:
+    """A key as a listing has it. S3 writes a space as ``+``, others as ``%20``."""
+    return unquote_plus(text) if encoded else text
+
+
+def parse_uploads(data: bytes) -> tuple[list[UploadInfo], tuple[str, str] | None]:
+    """Of ListMultipartUploads: the sessions, and the markers of key and id to go on from."""
+    root = parse_xml(data)
+    encoded = text_decoder(root)
+    uploads = []
+    for element in root.all("Upload"):
+        begun = element.get("Initiated")
+        uploads.append(
+            UploadInfo(
+                element.need("UploadId"),
+                decoded(element.need("Key"), encoded),
+                parse_iso_date(begun) if begun else None,
+            )
+        )
+    uploads.sort(key=lambda info: info.key)  # those of one key stay in their order
+    if not truncated(root):
+        return uploads, None
+    key, upload_id = root.get("NextKeyMarker"), root.get("NextUploadIdMarker")
+    if key:
+        return uploads, (decoded(key, encoded), upload_id or "")
+    return uploads, (uploads[-1].key, uploads[-1].id) if uploads else None
+
+
+def parse_versions(data: bytes) -> tuple[list[VersionSummary], tuple[str, str] | None]:
+    """Of ListObjectVersions: versions and markers, and where to go on from."""
+    root = parse_xml(data)
+    encoded = text_decoder(root)
+    found = [
+        _version(element, encoded)
+        for element in root.children
+        if element.name in {"Version", "DeleteMarker"}
+    ]
+    keys = [item.key for item in found]
+    if keys != sorted(keys):
+        # Some services put all markers behind all versions. Sorting is stable.
+        found.sort(key=lambda item: item.modified, reverse=True)
+        found.sort(key=lambda item: (item.key, not item.is_latest))
+    if not truncated(root):
+        return found, None
+    key, version = root.get("NextKeyMarker"), root.get("NextVersionIdMarker")
+    if key:
+        return found, (decoded(key, encoded), version or "")
+    return found, (found[-1].key, found[-1].version) if found else None
+
+
+def _version(element: Element, encoded: bool) -> VersionSummary:
+    marker = element.name == "DeleteMarker"
+    etag = element.get("ETag")
+    return VersionSummary(
+        decoded(element.need("Key"), encoded),
+        element.get("VersionId") or "null",
+        (element.get("IsLatest") or "").strip() == "true",
+        marker,
+        parse_iso_date(element.need("LastModified")),
+        0 if marker else int(element.need("Size")),
+        etag.strip('"') if etag and not marker else None,
+    )
+
+
+def parse_tags(data: bytes) -> dict[str, str]:
+    """Of GetObjectTagging; some services have nothing to say where there are none."""
+    if not data.strip():
+        return {}
+    tags = parse_xml(data).find("TagSet")
+    if tags is None:
+        return {}
+    return {tag.need("Key"): tag.get("Value") or "" for tag in tags.all("Tag")}
+
+
+class Deleted(NamedTuple):
+    """One key's fate in the answer of DeleteObjects; `code` is empty where it is gone."""
+
+    key: str
+    version: str | None
+    code: str = ""
+    message: str = ""
+    marker: str | None = None
+
+
+def parse_deleted(data: bytes) -> list[Deleted]:
+    """Of DeleteObjects: what it tells, which with ``Quiet`` are the failures alone."""
+    found = []
+    for element in parse_xml(data).children:
+        if element.name == "Error":
+            code, message = element.get("Code") or "InternalError", element.get("Message") or ""
+            version = element.get("VersionId") or None
+            found.append(Deleted(element.get("Key") or "", version, code, message))
+        elif element.name == "Deleted":
+            marker = None
+            if (element.get("DeleteMarker") or "").strip() == "true":
+                marker = element.get("DeleteMarkerVersionId")
+            found.append(
+                Deleted(element.need("Key"), element.get("VersionId") or None, marker=marker)
+            )
+    return found

@@ -1,0 +1,167 @@
+"""`BlockingTransport`: HTTP/1.1 over blocking sockets. Its coroutines never suspend."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+
+from storage_core import deadline
+from storage_core.errors import OperationTimeoutError, StorageError
+from storage_core.http.dial import dial
+from storage_core.http.failures import not_connected
+from storage_core.http.parser import MalformedError
+from storage_core.http.pool import Pool, Waiter
+from storage_core.http.transport import LeanTransport, Station, tunnel
+from storage_core.http.wire import BrokenError, Wire
+
+
+class BlockingWire(Wire):
+    """A connection used by plain calls.
+
+    Without TLS the kernel keeps the time (SO_RCVTIMEO): that is one system call for what
+    takes Python's own timeouts two.
+    """
+
+    __slots__ = ("_limit",)
+
+    def __init__(self, sock: socket.socket, name: str, read_timeout: float) -> None:
+        super().__init__(sock, name, read_timeout)
+        if not self._tls:
+            sock.setblocking(True)
+        self._limit = 0.0
+        self._set_limit(read_timeout)
+
+    def _set_limit(self, seconds: float) -> None:
+        """Let `recv` wait that long."""
+        if seconds <= 0:
+            raise self._timeout()
+        if seconds == self._limit:
+            return
+        self._limit = seconds
+        if self._tls:
+            self.sock.settimeout(seconds)
+        else:
+            whole = int(seconds)
+            value = struct.pack("ll", whole, max(1, int((seconds - whole) * 1e6)))
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+
+    def _timeout(self) -> OperationTimeoutError:
+        at = deadline.current.at
+        if at is not None and time.monotonic() >= at:
+            return OperationTimeoutError(f"{self.name}: the deadline passed")
+        return OperationTimeoutError(f"{self.name}: no progress for {self.read_timeout:g} s")
+
+    async def recv(self, size: int) -> bytes:
+        if deadline.current.at is not None or self._limit != self.read_timeout:
+            self._set_limit(deadline.left(self.read_timeout))
+        try:
+            return self.sock.recv(size)
+        except (BlockingIOError, TimeoutError):
+            raise self._timeout() from None
+        except OSError as error:
+            raise BrokenError from error
+
+    def _wait(self, events: int, seconds: float) -> int:
+        """What the socket is ready for; 0 when the time is over."""
+        if self._tls and self.sock.pending():  # type: ignore[attr-defined]
+            return select.POLLIN
+        self._poll.modify(self.fd, events)
+        try:
+            found = self._poll.poll(max(0, seconds) * 1000)
+        finally:
+            self._poll.modify(self.fd, select.POLLIN)
+        return found[0][1] if found else 0
+
+    async def sendable(self) -> bool:
+        found = self._wait(select.POLLIN | select.POLLOUT, deadline.left(self.read_timeout))
+        if not found:
+            raise self._timeout()
+        return bool(found & ~select.POLLOUT)
+
+    async def receivable(self, seconds: float) -> bool:
+        if self._wait(select.POLLIN, deadline.left(seconds)):
+            return True
+        if deadline.left(seconds) <= 0:
+            raise self._timeout()
+        return False
+
+    def uploading(self, on: bool) -> None:
+        if self._tls:
+            self.sock.settimeout(0 if on else self._limit)
+
+
+class _ThreadWaiter(Waiter[BlockingWire]):
+    def __init__(self) -> None:
+        self._woken = threading.Lock()
+        self._woken.acquire()
+
+    def wake(self) -> None:
+        self._woken.release()
+
+    async def wait(self, seconds: float) -> bool:
+        return self._woken.acquire(timeout=max(0, seconds))
+
+
+class BlockingPool(Pool[BlockingWire]):
+    """Connections shared by threads."""
+
+    def _waiter(self) -> Waiter[BlockingWire]:
+        return _ThreadWaiter()
+
+    def pop(self) -> BlockingWire | None:
+        if deadline.current.at is not None and deadline.left(1) <= 0:
+            raise OperationTimeoutError(f"{self.name}: the deadline passed", unsent=True)
+        return super().pop()
+
+    def _time_left(self, most: float) -> float:
+        return deadline.left(most)
+
+
+class BlockingTransport(LeanTransport[BlockingWire]):
+    """Sends requests from any number of threads; each waits for its own answer."""
+
+    def _pool(self, name: str) -> Pool[BlockingWire]:
+        settings = self._settings
+        return BlockingPool(
+            name, settings.max_connections, settings.idle_timeout, settings.read_timeout
+        )
+
+    async def _connect(self, station: Station[BlockingWire]) -> BlockingWire:
+        proxy, origin = station.proxy, station.origin
+        name = station.name if proxy is None else f"proxy {proxy.name}"
+        until = time.monotonic() + deadline.left(self._settings.connect_timeout)
+        sock: socket.socket | None = None
+        try:
+            place = proxy or origin
+            sock = dial(place.host, place.port, until - time.monotonic())
+            if station.tls is not None:
+                if proxy is not None:
+                    wire = BlockingWire(sock, name, max(0.001, until - time.monotonic()))
+                    await tunnel(wire, proxy, origin)
+                    name = station.name
+                sock = self._secured(station.tls, sock, origin.host, until)
+            return BlockingWire(sock, station.name, self._settings.read_timeout)
+        except (OSError, UnicodeError, BrokenError, MalformedError, StorageError) as error:
+            if sock is not None:
+                sock.close()
+            if deadline.left(1) <= 0:
+                raise OperationTimeoutError(f"{name}: the deadline passed", unsent=True) from None
+            raise not_connected(name, error) from None
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+
+    @staticmethod
+    def _secured(
+        context: ssl.SSLContext, sock: socket.socket, host: str, until: float
+    ) -> ssl.SSLSocket:
+        seconds = until - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        sock.settimeout(seconds)  # of the whole handshake
+        return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)

@@ -1,0 +1,10 @@
+"""The Azure driver's tests: Azurite for what needs a server, no time limits on examples."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+from tests.servers.fixtures import azurite as azurite
+
+settings.register_profile("azure", deadline=None)
+settings.load_profile("azure")

@@ -1,0 +1,1 @@
+"""A service that breaks the rules of HTTP on purpose, and the transports that meet it."""

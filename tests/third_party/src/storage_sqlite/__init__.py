@@ -1,0 +1,1 @@
+"""Buckets and objects in one SQLite file."""

@@ -216,8 +216,11 @@ def _headers(request: PresignRequest) -> dict[str, str]:
     if request.content_type is not None and request.method == "PUT":
         headers["Content-Type"] = request.content_type
     if request.content_length is not None:
-        length = request.content_length
-        headers["x-goog-content-length-range"] = f"{length},{length}"
+        length = str(request.content_length)
+        if request.upload_id is None:
+            headers["x-goog-content-length-range"] = f"{length},{length}"
+        else:  # parts know no such header; their own length is signed instead
+            headers["Content-Length"] = length
     if request.checksum is not None:
         algorithm, digest = request.checksum
         if algorithm == "sha256":

@@ -1,7 +1,8 @@
 """What services that speak S3 do differently: one table, a profile's ``preset`` chooses.
 
-An entry says what the named version was seen to do, or what its documentation says; a
-profile's ``capabilities`` correct it for others.
+An entry with a version says what that version was seen to do. The others were tried on no
+server: they follow documentation, and leave undeclared what a service might ignore silently. A
+profile's ``capabilities`` correct an entry.
 """
 
 from __future__ import annotations
@@ -85,7 +86,6 @@ class Preset:
         location_constraint: Whether a new bucket names its region in the body.
         announced: Whether a body's checksum counts only where its algorithm is named in
             ``x-amz-sdk-checksum-algorithm``, as Amazon's own clients do.
-        equal_parts: Whether all parts of an upload but the last must have one size.
         versioned: Corrections of `CAPABILITIES` where buckets keep versions.
         overrides: Corrections of `CAPABILITIES`.
     """
@@ -104,7 +104,6 @@ class Preset:
     copied_tags: bool = True
     location_constraint: bool = False
     announced: bool = False
-    equal_parts: bool = False
     versioned: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,15 +116,15 @@ def _without(*operations: Operation) -> dict[str, Any]:
 
 PRESETS: Mapping[str, Preset] = {
     "aws": Preset(addressing="virtual", region=None, location_constraint=True),
-    # Cloudflare R2, after its page "S3 API compatibility" (2026): checksums of parts are
-    # composite only, no chunked signatures (the answer is NotImplemented), parts of one size,
-    # no tags, no versions; conditions on put and reads alone.
+    # Cloudflare R2, untried. Its page "S3 API compatibility" (2026) has the region, and CRC32C
+    # of parts as composite only; users report that chunked signatures are NotImplemented and
+    # that parts must have one size. Undeclared for want of a source: tags, versions, trailers,
+    # conditions on delete, copy and complete.
     "r2": Preset(
         region="auto",
         full_object=False,
         trailers=False,
         streaming=False,
-        equal_parts=True,
         overrides={
             **_without("delete", "copy", "complete"),
             "tags": False,
@@ -151,8 +150,8 @@ PRESETS: Mapping[str, Preset] = {
         overrides=_without("delete", "copy", "complete", "copy_source"),
         versioned=_without("put", "delete", "copy", "complete", "copy_source"),
     ),
-    # MinIO and its relatives, releases of 2025: If-Match of delete and conditions on the
-    # target of a copy are ignored.
+    # MinIO and its relatives, untried: conditions of delete and on the target of a copy are
+    # undeclared, as they might be ignored.
     "minio": Preset(
         overrides=_without("delete", "copy"),
     ),
@@ -167,11 +166,13 @@ PRESETS: Mapping[str, Preset] = {
         },
     ),
     # moto 5.2, for tests: conditions of a copy and If-Match of a completion are ignored, and so
-    # is what a link is signed for; `_` and `-` in names of metadata are one to its web server.
+    # is what a link is signed for; `_` and `-` in names of metadata are one to its web server;
+    # a session can be completed again while it is being completed.
     "moto": Preset(
         announced=True,
         location_constraint=True,
         plain_names=False,
+        known_uploads=False,
         overrides={
             "conditions": {
                 **_without("copy", "copy_source")["conditions"],

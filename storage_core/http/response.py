@@ -55,7 +55,7 @@ class WireResponse(Response):
         pool: Where the connection goes back to.
     """
 
-    __slots__ = ("_first", "_left", "_pool", "_wire")
+    __slots__ = ("_ended", "_first", "_left", "_pool", "_wire")
 
     def __init__(self, wire: Wire, pool: Pool[Any]) -> None:
         parser = wire.parser
@@ -64,6 +64,7 @@ class WireResponse(Response):
         self._first = parser.take()
         self._left = parser.left
         self._wire: Wire | None = wire
+        self._ended = False
 
     async def read(self, size: int) -> bytes:
         if self._first:
@@ -71,8 +72,8 @@ class WireResponse(Response):
             return piece
         wire = self._wire
         if wire is None:
-            if self._left:
-                raise ClosedError("the response was closed or broke off before")
+            if not self._ended:
+                raise ClosedError("the response was closed before, or broke off")
             return b""
         try:
             if wire.parser.chunked:
@@ -91,13 +92,14 @@ class WireResponse(Response):
         data = await wire.recv_much(min(size, MOST if left is None else min(left, MOST)))
         if left is None:
             if not data:
-                self._left = 0
+                self._ended = True
                 self._drop()
         elif not data:
             raise MalformedError(f"it ended {left} bytes before the end of the answer")
         else:
             self._left = left = left - len(data)
             if not left:
+                self._ended = True
                 self._finish(wire)
         return data
 
@@ -112,7 +114,7 @@ class WireResponse(Response):
                 self._first = piece[size:]
                 return piece[:size]
         piece = parser.take()
-        self._left = 0
+        self._ended = True
         self._finish(wire)
         self._first = piece[size:]
         return piece[:size]

@@ -7,6 +7,7 @@ import pytest
 
 from storage_conformance.run import run
 from storage_core.driver import Driver
+from storage_s3.driver import S3Driver
 from tests.conformance import broken_http
 from tests.servers.base import Server
 
@@ -26,7 +27,7 @@ def failed(driver: Driver, report: Path, *cases: str) -> set[str]:
 
 
 @pytest.mark.parametrize("driver", FAULTS, ids=lambda driver: driver.__name__)
-def test_the_fault_is_found(driver: type[Driver], moto: Server, tmp_path: Path):
+def test_the_fault_is_found(driver: type[S3Driver], moto: Server, tmp_path: Path):
     settings = {name: value for name, value in moto.profile.items() if name != "driver"}
     broken = driver(driver.settings_model()(**settings))
     assert failed(broken, tmp_path / "report.json", *FAULTS[driver]) == set(FAULTS[driver])

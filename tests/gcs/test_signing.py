@@ -1,6 +1,6 @@
 """Links against Google's published vectors, and against Google's own client."""
 
-import datetime
+import datetime as dt
 import hashlib
 import json
 import os
@@ -45,7 +45,7 @@ def drafted(case, host):
     if case.get("urlStyle") is not None:
         path = ""
     path += "/" + encode_path(case.get("object", "")) if case.get("object") else ""
-    now = datetime.datetime.fromisoformat(case["timestamp"])
+    now = dt.datetime.fromisoformat(case["timestamp"])
     return draft(
         RSA,
         EMAIL,
@@ -112,7 +112,7 @@ def key_info():
     }
 
 
-KEYS = ("a", "a/b c", "käse 🧀", "100%", "a?b#c&d=e", "a//b/", "~tilde-._", 'q"uo\'te', "a+b:c@d")
+KEYS = ("a", "a/b c", "käse 🧀", "100%", "a?b#c&d=e", "a//b/", "~tilde-._", "q\"uo'te", "a+b:c@d")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -123,7 +123,7 @@ def test_byte_for_byte_as_googles_client(key, method, key_info):
     from google.oauth2 import service_account
 
     credentials = service_account.Credentials.from_service_account_info(key_info)
-    moment = datetime.datetime(2026, 1, 31, 12, 0, 5, tzinfo=datetime.UTC)
+    moment = dt.datetime(2026, 1, 31, 12, 0, 5, tzinfo=dt.UTC)
     query = {"partNumber": "7", "uploadId": "a+/=b", "response-content-disposition": 'f="ü"'}
     headers = {"Content-Type": "text/csv; charset=utf-8", "x-goog-if-generation-match": "0"}
     theirs = signing.generate_signed_url_v4(
@@ -170,7 +170,7 @@ def test_hmac():
         (),
         {},
         60,
-        datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC),
+        dt.datetime(2026, 1, 31, tzinfo=dt.UTC),
     )
     assert made.string_to_sign.startswith("GOOG4-HMAC-SHA256\n20260131T000000Z\n20260131/auto/")
     key = b"GOOG4secret"
@@ -183,6 +183,6 @@ def test_hmac():
 
 def test_payload():
     digest = hashlib.sha256(b"x").hexdigest()
-    now = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
+    now = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
     made = draft(RSA, EMAIL, "PUT", "h", "/b/k", (), {CONTENT_SHA256: digest}, 60, now)
     assert made.canonical_request.endswith(f"\n{digest}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -97,7 +98,8 @@ def test_a_fork(serve):
                 status = 0 if found == (200, b"child") else 2
             finally:
                 os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        _, ended = os.waitpid(child, 0)  # noqa: ASYNC222 - driven without a loop
+        assert os.waitstatus_to_exitcode(ended) == 0
         assert await fetch(transport, request(server)) == (200, b"parent")
 
     Client(BLOCKING).run(main)
@@ -105,8 +107,6 @@ def test_a_fork(serve):
 
 def test_a_fork_under_asyncio(serve):
     """A child has a loop of its own, and so a session; its parent's is not closed by it."""
-    import asyncio
-
     server = serve(then(plain(b"parent"), plain(b"parent")), then(plain(b"child")))
 
     async def parent():

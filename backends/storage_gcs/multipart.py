@@ -6,7 +6,9 @@ rewrite, which has conditions, metadata and digests of its own and moves no byte
 
 What a completion left under its hidden key belongs to whoever completed it. It is free for
 others once it is marked as parked, after a condition failed at the last moment, or when it is
-`ABANDONED` seconds old and the process that completed it must have died.
+`ABANDONED` seconds old and the process that completed it must have died. A lifecycle rule of
+the bucket that aborts old multipart uploads, and deletes what begins with ``.storage-core/``
+after some days, takes away what nobody came back for.
 """
 
 from __future__ import annotations
@@ -28,7 +30,16 @@ from storage_core.errors import (
 from storage_core.http.dates import parse_iso_date
 from storage_core.http.interface import Content
 from storage_core.http.metadata import encode_value
-from storage_core.model import EMPTY, NO_CONDITIONS, Buffer, ObjectInfo, Part, PutResult, UploadInfo
+from storage_core.model import (
+    EMPTY,
+    NO_ATTRIBUTES,
+    NO_CONDITIONS,
+    Buffer,
+    ObjectInfo,
+    Part,
+    PutResult,
+    UploadInfo,
+)
 from storage_core.requests import (
     CompleteUploadRequest,
     CopyPartRequest,
@@ -71,7 +82,7 @@ async def create(wire: Wire, request: CreateUploadRequest) -> UploadInfo:
 
 
 def _record(key: str) -> dict[str, Any]:
-    return {"metadata": {requests.LONG_KEY: encode_value(key)}}
+    return requests.resource(NO_ATTRIBUTES, {requests.LONG_KEY: encode_value(key)})
 
 
 # --- parts ----------------------------------------------------------------------------
@@ -221,6 +232,8 @@ class Completions:
         except TransientError as error:
             error.unsent = False  # the parts are one object now
             raise
+        except ObjectNotFoundError as error:
+            raise _gone() from error
 
     async def _left(
         self, wire: Wire, bucket: str, session: Session, write_id: str | None, error: StorageError
@@ -234,16 +247,17 @@ class Completions:
             try:
                 return await find(wire, bucket, session.hidden)
             except ObjectNotFoundError:
-                found = None
-        else:
-            found = await _free(wire, bucket, session)
+                raise error from None
+        found = await _free(wire, bucket, session)
         if found is None:
-            if isinstance(error, UploadNotFoundError):
-                raise error
-            raise UploadNotFoundError(
-                "the upload does not exist, or was completed or aborted before", status=404
-            ) from error
+            raise error
         return found
+
+
+def _gone() -> UploadNotFoundError:
+    return UploadNotFoundError(
+        "the upload does not exist, or was completed or aborted before", status=404
+    )
 
 
 async def _assemble(wire: Wire, request: CompleteUploadRequest, session: Session) -> None:
@@ -281,7 +295,8 @@ async def _publish(
             wire, bucket, session.hidden, state, request.key, attributes, own, request.conditions
         )
     except PreconditionFailedError:
-        await _mark(wire, bucket, session, state, "1")  # whoever tries next may have it
+        with contextlib.suppress(StorageError):
+            await _mark(wire, bucket, session, state, "1")  # whoever tries next may have it
         raise
     await discard(wire, bucket, session.hidden, state)
     await _forget(wire, bucket, session)

@@ -31,8 +31,6 @@ from storage_gcs.signing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from storage_core.driver import IO
 
 BINDS: Final = frozenset(
@@ -82,48 +80,40 @@ class HmacSigner(LinkSigner):
 
 
 class KeySigner(LinkSigner):
-    """Credentials of google-auth that can sign; with a private key of their own they do it
-    here, without one by asking Google, which blocks."""
+    """Credentials of google-auth that sign: a service account's key here, those of an account
+    that is impersonated by asking Google, which blocks."""
 
-    def __init__(self, google: Any, io: IO) -> None:
+    def __init__(self, google: Any, io: IO, *, offline: bool) -> None:
         self._google = google
-        self._io = io
-        self._offline = hasattr(google, "with_gdch_audience") or hasattr(
-            google, "from_service_account_info"
-        )
+        self._at_once = offline or io == "blocking"
 
     async def identity(self) -> str:
         email: str = self._google.signer_email
-        if email == "default":  # of a machine's account, until it was asked
-            await self._run(lambda: with_errors(self._refresh))
-            email = self._google.signer_email
         return email
 
     async def sign(self, text: str) -> bytes:
-        data = text.encode()
-        if self._offline:
-            offline: bytes = self._google.sign_bytes(data)
-            return offline
-        asked: bytes = await self._run(lambda: with_errors(lambda: self._google.sign_bytes(data)))
-        return asked
-
-    def _refresh(self) -> None:
-        from google.auth.transport import _http_client
-
-        self._google.refresh(_http_client.Request())
-
-    async def _run(self, work: Callable[[], Any]) -> Any:
-        if self._io == "blocking":
-            return work()
+        if self._at_once:
+            return self._signed(text)
         import asyncio
 
-        return await asyncio.to_thread(work)
+        return await asyncio.to_thread(self._signed, text)
+
+    def _signed(self, text: str) -> bytes:
+        signature: bytes = with_errors(lambda: self._google.sign_bytes(text.encode()))
+        return signature
 
 
 class IamSigner(LinkSigner):
-    """Google signs in the name of an account, by the IAM Credentials API's signBlob."""
+    """Google signs in the name of an account, by the IAM Credentials API's signBlob.
 
-    def __init__(self, account: Account, transport: Transport, email: str, url: str) -> None:
+    Args:
+        account: Who asks for it.
+        transport: Sends the requests.
+        email: Of the account; None for the machine's own, which it tells with its token.
+        url: Of the API.
+    """
+
+    def __init__(self, account: Account, transport: Transport, email: str | None, url: str) -> None:
         self._account = account
         self._transport = transport
         self._email = email
@@ -131,12 +121,16 @@ class IamSigner(LinkSigner):
         self._origin = Origin.of(url)
 
     async def identity(self) -> str:
+        if self._email is None:
+            await self._account.get()
+            self._email = str(self._account.google.service_account_email)
         return self._email
 
     async def sign(self, text: str) -> bytes:
         sent = self._account.headers or await self._account.get()
         base = Endpoint(self._url).base
-        target = f"{base}/v1/projects/-/serviceAccounts/{quote(self._email, safe='@')}:signBlob"
+        email = quote(await self.identity(), safe="@")
+        target = f"{base}/v1/projects/-/serviceAccounts/{email}:signBlob"
         body = requests.dumps({"payload": b64encode(text.encode()).decode()})
         headers = {**sent, "content-type": "application/json"}
         response = await self._transport.send(Request("POST", self._origin, target, headers, body))
@@ -157,12 +151,13 @@ def signer_of(account: Account, transport: Transport, io: IO) -> LinkSigner | No
     if settings.hmac_access_id is not None and settings.hmac_secret is not None:
         return HmacSigner(settings.hmac_access_id, settings.hmac_secret.get_secret_value())
     google = account.google
-    if settings.service_account_email is not None and not account.anonymous:
-        email = settings.service_account_email
-        if google is None or getattr(google, "signer_email", None) != email:
-            return IamSigner(account, transport, email, settings.iam_endpoint_url)
-    if google is not None and hasattr(google, "sign_bytes"):
-        return KeySigner(google, io)
+    email = settings.service_account_email
+    if email is not None and not account.anonymous and getattr(google, "signer_email", "") != email:
+        return IamSigner(account, transport, email, settings.iam_endpoint_url)
+    if hasattr(google, "sign_bytes"):
+        return KeySigner(google, io, offline=hasattr(google, "from_service_account_info"))
+    if getattr(google, "service_account_email", None) is not None:
+        return IamSigner(account, transport, None, settings.iam_endpoint_url)
     return None
 
 

@@ -108,8 +108,12 @@ def resource(
     own: Mapping[str, str],
     storage_class: str | None = None,
 ) -> dict[str, Any]:
-    """An object resource of the JSON API with these attributes and no others."""
-    found: dict[str, Any] = {}
+    """An object resource of the JSON API with these attributes and no others.
+
+    It always names a type: GCS wants one in what replaces the metadata of a copy, and serves
+    objects without one as this very type.
+    """
+    found: dict[str, Any] = {"contentType": DEFAULT_TYPE}
     if attributes is not NO_ATTRIBUTES:
         for name, field, _ in _FIELDS:
             if (value := getattr(attributes, name)) is not None:
@@ -132,6 +136,7 @@ def patch(attributes: Attributes, old: Mapping[str, str], own: Mapping[str, str]
     metadata: dict[str, str | None] = dict.fromkeys(old)
     metadata.update(metadata_of(attributes, own))
     fields: dict[str, Any] = {field: getattr(attributes, name) for name, field, _ in _FIELDS}
+    fields["contentType"] = attributes.content_type or DEFAULT_TYPE
     return dumps({**fields, "metadata": metadata})
 
 

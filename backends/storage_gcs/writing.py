@@ -18,6 +18,7 @@ from storage_core.errors import (
 from storage_core.http.metadata import RESERVED
 from storage_core.model import (
     EMPTY,
+    NO_ATTRIBUTES,
     NO_CONDITIONS,
     Attributes,
     Conditions,
@@ -84,7 +85,7 @@ async def upload(
         described["crc32c"] = requests.digest_value(crc)
         if body.computes("md5"):
             described["md5Hash"] = requests.digest_value(body.digest("md5"))
-    inner = resource.get("contentType", requests.DEFAULT_TYPE)
+    inner = resource["contentType"]
     kind, content = related(requests.dumps(described), inner, body)
     target = f"{wire.place(bucket).upload}{_UPLOAD}"
     for name, value in conditions:
@@ -134,7 +135,7 @@ async def delete_state(wire: Wire, bucket: str, key: str, state: State) -> None:
 async def _put_staged(wire: Wire, request: PutRequest, kept: list[str]) -> PutResult:
     bucket, body = request.bucket, request.body
     staged = f"{HIDDEN}p/{secrets.token_hex(12)}"
-    stored = await upload(wire, bucket, staged, body, {})
+    stored = await upload(wire, bucket, staged, body, requests.resource(NO_ATTRIBUTES, EMPTY))
     state = responses.state_in(stored)
     try:
         digests = {name: body.digest(name) for name in kept}

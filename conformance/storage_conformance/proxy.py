@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Literal
 from urllib.parse import urlsplit
 
-PIECE = 64 * 1024
+from storage_conformance.messages import PIECE, GoneError, Message, body_of, read_head
 
 Kind = Literal[
     "answer", "early", "reset", "lost", "cut", "reset_body", "corrupt", "stall", "stall_body",
@@ -102,25 +102,6 @@ class Seen:
     fault: Fault | None
     passed: bool = False
     """Whether it reached the service."""
-
-
-@dataclass(slots=True)
-class _Message:
-    """The head of a request or an answer, and how long its body is."""
-
-    first: bytes
-    fields: list[bytes]
-    length: int | None = None
-    chunked: bool = False
-    close: bool = False
-    expects: bool = False
-
-    def raw(self) -> bytes:
-        return b"\r\n".join((self.first, *self.fields, b"", b""))
-
-
-class _GoneError(Exception):
-    """A peer is gone, or a fault ended the connection."""
 
 
 @dataclass
@@ -220,7 +201,7 @@ class FaultyProxy:
         try:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with client.makefile("rb") as requests:
-                while (request := _read_head(requests)) is not None:
+                while (request := read_head(requests)) is not None:
                     method, target, *_ = request.first.decode("latin-1").split(" ")
                     seen = Seen(method, target, self._next())
                     self.seen.append(seen)
@@ -229,7 +210,7 @@ class FaultyProxy:
                         self._exchange(client, requests, service, request, seen)
                     if request.close:
                         return
-        except (OSError, _GoneError, ValueError):
+        except (OSError, GoneError, ValueError):
             return
         finally:
             client.close()
@@ -245,7 +226,7 @@ class FaultyProxy:
         client: socket.socket,
         requests: BufferedReader,
         service: socket.socket,
-        request: _Message,
+        request: Message,
         seen: Seen,
     ) -> None:
         fault = seen.fault
@@ -253,10 +234,10 @@ class FaultyProxy:
         if fault and kind == "early":
             client.sendall(_error(fault, close=True))
             _drain(client)
-            raise _GoneError
+            raise GoneError
         if request.expects:
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = _body(requests, request)
+        body = body_of(requests, request)
         if kind in {"answer", "reset", "stall", "garbage"}:
             for _ in body:
                 pass
@@ -278,7 +259,7 @@ class FaultyProxy:
             client.sendall(_error(fault, close=False))
         elif fault.kind == "garbage":
             client.sendall(b"\x16\x03\x01 this is no answer\r\n\r\n")
-            raise _GoneError
+            raise GoneError
         elif fault.kind == "reset":
             _reset(client)
         else:
@@ -289,25 +270,25 @@ class FaultyProxy:
         with contextlib.suppress(OSError):
             while not self._closed.is_set() and client.recv(PIECE):
                 pass
-        raise _GoneError
+        raise GoneError
 
     def _answer(
         self,
         client: socket.socket,
         answers: BufferedReader,
-        request: _Message,
+        request: Message,
         fault: Fault | None,
     ) -> None:
-        head = _read_head(answers)
+        head = read_head(answers)
         while head is not None and head.first.split(b" ")[1].startswith(b"1"):
-            head = _read_head(answers)
+            head = read_head(answers)
         if head is None:
-            raise _GoneError
+            raise GoneError
         status = head.first.split(b" ")[1]
         method = request.first.split(b" ")[0]
         if method == b"HEAD" or status in {b"204", b"304"}:
             head.length, head.chunked = 0, False
-        body = _body(answers, head, of_answer=True)
+        body = body_of(answers, head, of_answer=True)
         if fault is not None and fault.kind == "lost":
             for _ in body:
                 pass
@@ -321,7 +302,7 @@ class FaultyProxy:
         if fault is not None and fault.kind in {"cut", "reset_body", "stall_body"}:
             self._break(client, fault)  # the body was shorter: its end never comes
         if head.close or (head.length is None and not head.chunked):
-            raise _GoneError
+            raise GoneError
 
     def _pass(self, client: socket.socket, piece: bytes, sent: int, fault: Fault | None) -> int:
         """Send a piece of an answer's body on, or the part of it that a fault leaves."""
@@ -340,72 +321,7 @@ class FaultyProxy:
             _reset(client)
         if fault.kind == "stall_body":
             self._hold(client)
-        raise _GoneError
-
-
-# --- messages --------------------------------------------------------------------------
-
-
-def _read_head(stream: BufferedReader) -> _Message | None:
-    """The next head, None at the end of the connection."""
-    first = stream.readline(PIECE).rstrip(b"\r\n")
-    if not first:
-        return None
-    message = _Message(first, [])
-    while line := stream.readline(PIECE).rstrip(b"\r\n"):
-        name, _, value = line.partition(b":")
-        name, value = name.strip().lower(), value.strip().lower()
-        if name == b"expect":
-            message.expects = True
-            continue
-        message.fields.append(line)
-        if name == b"content-length":
-            message.length = int(value)
-        elif name == b"transfer-encoding":
-            message.chunked = b"chunked" in value
-        elif name == b"connection":
-            message.close = value == b"close"
-    return message
-
-
-def _body(stream: BufferedReader, head: _Message, *, of_answer: bool = False) -> Iterator[bytes]:
-    """The body as it is on the wire, chunk heads included."""
-    if head.chunked:
-        yield from _chunks(stream)
-        return
-    if head.length is None:
-        if of_answer:  # it ends with the connection
-            while piece := stream.read1(PIECE):
-                yield piece
-        return
-    left = head.length
-    while left:
-        piece = stream.read1(min(left, PIECE))
-        if not piece:
-            raise _GoneError
-        left -= len(piece)
-        yield piece
-
-
-def _chunks(stream: BufferedReader) -> Iterator[bytes]:
-    while True:
-        line = stream.readline(PIECE)
-        size = int(line.split(b";")[0], 16)
-        yield line
-        if not size:
-            break
-        left = size + 2
-        while left:
-            piece = stream.read1(min(left, PIECE))
-            if not piece:
-                raise _GoneError
-            left -= len(piece)
-            yield piece
-    while True:  # trailers
-        line = stream.readline(PIECE)
-        yield line
-        if line in {b"\r\n", b"\n", b""}:
-            return
+        raise GoneError
 
 
 def _error(fault: Fault, *, close: bool) -> bytes:
@@ -428,4 +344,4 @@ def _drain(client: socket.socket) -> None:
 def _reset(client: socket.socket) -> None:
     """End the connection so that the peer sees a reset."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    raise _GoneError
+    raise GoneError

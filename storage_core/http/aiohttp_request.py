@@ -67,7 +67,8 @@ class Attempt:
     def cut(self) -> None:
         """Close the connection without waiting until the service has taken what was written."""
         if self._transport is not None:
-            self._transport.abort()
+            with suppress(AttributeError):  # raised by asyncio if it is closed already
+                self._transport.abort()
 
     def ask(self, consent: asyncio.Future[bool]) -> None:
         """Wait for ``100 Continue``, and not for ever (RFC 9110 section 10.1.1)."""

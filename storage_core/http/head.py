@@ -20,8 +20,9 @@ _SPECIAL = {
     "expect": _EXPECT,
     "connection": _CONNECTION,
 }
-_roles: dict[str, int] = {}
-"""What the names seen so far stand for; bounded, as metadata can have any name."""
+_plain: set[str] = set()
+"""Names seen so far that are good and mean nothing to a transport; bounded, as metadata can
+have any name."""
 
 _MEMORY = (bytes, bytearray, memoryview, type(None))
 
@@ -75,19 +76,10 @@ def encode_head(
         raise _refused(request)
     lines = [f"{method} {prefix}{target} HTTP/1.1", f"Host: {origin.authority}"]
     given: dict[int, str] = {}
-    for name, value in headers.items():
-        role = _roles.get(name)
-        if role is None:
-            role = _role(name, request)
-        if role == _OTHER:
-            lines.append(f"{name}: {value}")
-        elif role == _HOST:
-            lines[1] = f"{name}: {value}"
-        else:
-            lines.append(f"{name}: {value}")
-            if role in given:
-                raise InvalidRequestError(f"header {name} is there twice")
-            given[role] = value.lower()
+    if headers.keys() <= _plain:
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+    else:
+        _add_given(lines, given, request)
     if given:
         size, expect_from = _check_framing(given, request, size, expect_from)
     expects = expect_from > 0 and (size is None or size >= expect_from)
@@ -108,6 +100,20 @@ def encode_head(
     ours = expects and _EXPECT not in given
     closes = bool(given) and "close" in given.get(_CONNECTION, "")
     return Head(data, size, expects, ours, closes)
+
+
+def _add_given(lines: list[str], given: dict[int, str], request: Request) -> None:
+    """Add the driver's headers, and tell those of them that the transport has a say in."""
+    for name, value in request.headers.items():
+        role = _OTHER if name in _plain else _role(name, request)
+        if role == _HOST:
+            lines[1] = f"{name}: {value}"
+        else:
+            lines.append(f"{name}: {value}")
+        if role != _OTHER:
+            if role in given:
+                raise InvalidRequestError(f"header {name} is there twice")
+            given[role] = value.lower()
 
 
 def _add(lines: list[str], given: dict[int, str], role: int, line: str) -> None:
@@ -145,8 +151,8 @@ def _role(name: str, request: Request) -> int:
     if not _TOKEN.fullmatch(name):
         raise _refused(request)
     role = _SPECIAL.get(name.lower(), _OTHER)
-    if len(_roles) < 1024:
-        _roles[name] = role
+    if role == _OTHER and len(_plain) < 1024:
+        _plain.add(name)
     return role
 
 

@@ -3,8 +3,12 @@
 Rules that hold for all transports:
 
 - The request's target and headers go out as they are given: nothing is encoded, decoded or
-  normalised, since signatures cover every byte. The transport adds ``Host`` (first) and,
-  for a body, ``Content-Length`` or ``Transfer-Encoding: chunked``, where they are not given.
+  normalised, since signatures cover every byte. What would change the request's meaning
+  (line breaks, NUL, bytes outside of ASCII) is refused before anything is sent. The transport
+  adds ``Host`` (first) and, for a body, ``Content-Length`` or ``Transfer-Encoding: chunked``,
+  where they are not given; a PUT, POST or PATCH without body says ``Content-Length: 0``.
+- The last bytes of a body of known size go out only once its iteration ended well: a body
+  that turns out wrong at its end never completes a request.
 - A response is returned once its head was read. Redirects are answers like any other.
 - Until a response was read to its end its connection is not used again; `Response.close`
   gives it back if that end is near, and drops it otherwise.

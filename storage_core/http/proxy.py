@@ -46,7 +46,7 @@ class Proxy(NamedTuple):
         return f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{extra}\r\n".encode("ascii")
 
     def check_tunnel(self, origin: Origin, status: int) -> None:
-        """Raise for an answer to `connect_request` that opens no tunnel.
+        """Raise for the proxy's own answer, unless it opened a tunnel.
 
         Raises:
             ConfigError: the proxy refuses.

@@ -13,8 +13,9 @@ from storage_core.http.parser import MalformedError
 from storage_core.http.pool import Pool
 from storage_core.http.wire import BrokenError, Wire
 
-MOST = 1024 * 1024
-"""Bytes read off the connection at a time."""
+MOST = 256 * 1024
+"""Bytes read off the connection at a time: as many as stay in the processor's cache until their
+checksum is computed."""
 
 
 class MemoryResponse(Response):
@@ -120,7 +121,8 @@ class WireResponse(Response):
         return piece[:size]
 
     async def body(self, limit: int) -> bytes:
-        if self.length is not None and self.length > limit:
+        known = self._to_come()
+        if known is not None and known > limit:
             self._drop()
             raise too_long(limit)
         pieces = []
@@ -151,6 +153,10 @@ class WireResponse(Response):
             self._finish(wire)
         else:
             self._drop()
+
+    def _to_come(self) -> int | None:
+        """Bytes that were not read yet, None if that is not known."""
+        return None if self._left is None else self._left + len(self._first)
 
     def _finish(self, wire: Wire) -> None:
         self._wire = None

@@ -190,7 +190,7 @@ class StdlibResponse(WireResponse):
         Response.__init__(self, answer.status, headers, length)
         self._pool = pool
         self._first = b""
-        self._left = 1  # until the end
+        self._ended = False
         self._wire = wire
         self._answer = answer
         intake = wire.parser
@@ -214,7 +214,7 @@ class StdlibResponse(WireResponse):
             return piece
         wire = self._wire
         if wire is None:
-            if self._left:
+            if not self._ended:
                 raise ClosedError("the response was closed or broke off before")
             return b""
         try:
@@ -241,10 +241,14 @@ class StdlibResponse(WireResponse):
         return data
 
     def _end(self, wire: Wire) -> None:
-        self._left = 0
+        self._ended = True
         if self._buffer(wire):  # an answer that nobody asked for
             wire.parser.keep = False
         self._finish(wire)
+
+    def _to_come(self) -> int | None:
+        length = self._answer.length
+        return None if length is None else length + len(self._first)
 
     async def close(self) -> None:
         wire, length = self._wire, self._answer.length

@@ -28,6 +28,7 @@ W = TypeVar("W", bound=Wire)
 
 
 MEMORY = (bytes, bytearray, memoryview)
+_ABOUT_HTTP = frozenset({407, 417})
 REPEATABLE = frozenset({"GET", "HEAD"})
 """Methods that are sent again when a kept connection turns out to be closed."""
 
@@ -139,11 +140,15 @@ class LeanTransport(Transport, Generic[W]):
             if wire is not None:
                 pool.discard(wire)
             raise
-        if answer.status == 417 and head.ours and not _begun(body):
-            # The service does not know `Expect` (RFC 9110 section 15.5.18).
-            station.expect_from = 0
-            await answer.close()
-            return await self.send(request)
+        if answer.status in _ABOUT_HTTP:
+            if answer.status == 407 and station.proxy is not None:
+                await answer.close()
+                station.proxy.check_tunnel(station.origin, 407)
+            if answer.status == 417 and head.ours and not _begun(body):
+                # The service does not know `Expect` (RFC 9110 section 15.5.18).
+                station.expect_from = 0
+                await answer.close()
+                return await self.send(request)
         return answer
 
     async def _made(self, station: Station[W]) -> W:

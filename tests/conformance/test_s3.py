@@ -1,12 +1,13 @@
-"""The suite on the S3 driver and moto: bare, and with versions below the prefix layer.
+"""The suite on the S3 driver and moto.
 
-moto checks no signature, so what links and credentials are worth is held on radosgw.
+moto checks no signature and keeps versions in its own way, so what links, credentials and
+versions are worth is held on radosgw.
 """
 
 import pytest
 
 from storage_conformance import suite
-from tests.conformance.on_server import LAYERED, WAIVERS, OnServer
+from tests.conformance.on_server import WAIVERS, OnServer
 from tests.servers import Server
 
 
@@ -16,7 +17,3 @@ class TestS3Moto(OnServer, suite.All):
     @pytest.fixture
     def on(self, moto: Server) -> Server:
         return moto
-
-
-class TestLayeredS3Moto(TestS3Moto):
-    extra = LAYERED

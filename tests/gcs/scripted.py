@@ -159,5 +159,6 @@ def scripted(script: Script, **settings: object) -> Iterator[Storage]:
             "retry": {"attempts": 2, "base": 0.001},
             **settings,
         }
+        profile = {name: value for name, value in profile.items() if value is not None}
         with storage_core.open(config=profile) as storage:
             yield storage

@@ -18,6 +18,7 @@ from storage_core.errors import (
     PreconditionFailedError,
     UnavailableError,
 )
+from storage_gcs.driver import GcsDriver
 from tests.gcs.scripted import Answer, Script, read, refusal, resource, scripted, serving
 
 ETAG = "1700000000000000-1"
@@ -320,7 +321,8 @@ def test_update_metadata_takes_away_by_name():
         "stays": "2",
         "storage-core-sha256": "ab" * 32,
     }
-    assert body["contentType"] is None
+    assert body["contentType"] == "application/octet-stream"
+    assert body["cacheControl"] is None
 
 
 def test_a_given_token_that_is_refused_is_final():
@@ -362,3 +364,52 @@ def test_bodies_without_length_are_chunked_files_are_not():
         storage.bucket("b").put("a", (piece for piece in [b"a", b"bc"]))
     assert "content-length" in script.asked[0].headers
     assert script.asked[1].headers["transfer-encoding"] == "chunked"
+
+
+class MachineAccount:
+    """As google-auth's credentials of a machine: they learn their name with the first token."""
+
+    def __init__(self):
+        self.service_account_email = "default"
+        self.token = self.expiry = None
+        self.tokens = 0
+
+    def refresh(self, request):
+        self.tokens += 1
+        self.service_account_email = "machine@example.org"
+        self.token = f"token-{self.tokens}"
+
+
+def test_a_machines_account_has_google_sign(monkeypatch):
+    google_auth = pytest.importorskip("google.auth")
+    machine = MachineAccount()
+    monkeypatch.setattr(google_auth, "default", lambda scopes: (machine, "its-project"))
+    signed = {"signedBlob": base64.b64encode(b"\x01").decode()}
+    iam = Script(Answer(200, json.dumps(signed).encode()))
+    script = Script(Answer(200, b'{"items": []}'))
+    with (
+        serving(iam) as url,
+        scripted(script, token="google_default", project=None, iam_endpoint_url=url) as storage,
+    ):
+        assert machine.tokens == 0, "opening asks nobody"
+        link = storage.bucket("b").presign("a")
+        assert list(storage.list_buckets()) == []
+    assert "machine%40example.org" in link.url
+    assert iam.asked[0].headers["authorization"] == "Bearer token-1"
+    assert "project=its-project" in script.asked[0].target
+    assert machine.tokens == 1
+
+
+def test_a_token_that_gets_old_is_renewed(monkeypatch):
+    google_auth = pytest.importorskip("google.auth")
+    machine = MachineAccount()
+    monkeypatch.setattr(google_auth, "default", lambda scopes: (machine, "p"))
+    script = Script(resource(), refusal(401, "authError"), resource())
+    with scripted(script, token="google_default") as storage:
+        storage.bucket("b").head("a")
+        driver = storage.driver
+        assert isinstance(driver, GcsDriver)
+        driver._wire.account._renewed -= 3600
+        storage.bucket("b").head("a")
+    sent = [asked.headers["authorization"] for asked in script.asked]
+    assert sent == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]

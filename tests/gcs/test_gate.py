@@ -6,6 +6,7 @@ import pickle
 import time
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,15 @@ from storage_core.errors import (
     PreconditionFailedError,
     UploadNotFoundError,
 )
+from storage_core.model import NO_ATTRIBUTES
 from storage_gcs import errors, multipart, requests
 from storage_gcs.content import NoBytes
 from storage_gcs.google_http import finished
 from storage_gcs.names import HIDDEN
-from storage_gcs.writing import upload
+from storage_gcs.writing import publish, upload
 
 LONG = "ä" * 512
+NOTHING = requests.resource(NO_ATTRIBUTES, {})
 PART = b"p" * (5 * 1024**2)
 
 
@@ -45,7 +48,7 @@ def bucket(storage):
 class Raw:
     """Requests past the driver, with its credentials."""
 
-    storage: storage_core.Storage
+    storage: Any
 
     @property
     def wire(self):
@@ -87,7 +90,6 @@ def test_digests_and_write_id_come_with_a_completion(bucket):
 def test_a_condition_that_fails_at_the_last_moment_leaves_the_session(storage, bucket, monkeypatch):
     session = bucket.create_upload("a", content_type="text/csv")
     part = session.put_part(1, b"mine")
-    publish = multipart.publish
 
     async def late(wire, *args):
         monkeypatch.setattr(multipart, "publish", publish)
@@ -158,7 +160,7 @@ def test_parts_put_together_wrong_are_not_published(storage, bucket):
 def test_leftovers_do_not_keep_a_bucket(storage):
     bucket = storage.create_bucket(f"left-{time.time_ns()}")
     wire = storage.driver._wire
-    finished(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), {}))
+    finished(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), NOTHING))
     assert list(bucket.list()) == []
     storage.delete_bucket(bucket.name)
     assert not storage.bucket_exists(bucket.name)
@@ -167,7 +169,7 @@ def test_leftovers_do_not_keep_a_bucket(storage):
 def test_hidden_objects_of_others_do_not_go_with_a_full_bucket(storage, bucket):
     wire = storage.driver._wire
     bucket.put("zzz", b"")
-    finished(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), {}))
+    finished(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), NOTHING))
     with pytest.raises(storage_core.BucketNotEmptyError):
         storage.delete_bucket(bucket.name)
     assert Raw(storage).names(bucket.name) == [f"{HIDDEN}p/x", "zzz"]

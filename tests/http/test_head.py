@@ -96,6 +96,7 @@ def test_framing_of_the_driver_is_kept():
         ({"Transfer-Encoding": "chunked"}, b"abc", 3),
         ({"Transfer-Encoding": "chunked"}, None, 0),
         ({"Expect": "something"}, b"abc", 3),
+        ({"Host": "a", "host": "b"}, b"abc", 3),
     ],
 )
 def test_contradictory_framing_is_refused(headers, body, size):

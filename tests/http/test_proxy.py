@@ -148,6 +148,17 @@ def test_plain_requests_name_the_whole_url(client, serve):
         assert head.get("proxy-authorization") == "Basic dXM6cHc="
 
 
+@lean
+def test_a_proxy_that_wants_a_password_for_plain_requests(client, serve):
+    proxy = serve(then(plain(b"log in", status=b"407 Proxy Authentication Required")))
+
+    async def main(transport):
+        with pytest.raises(ConfigError, match="user name"):
+            await fetch(transport, Request("GET", HTTP, "/"))
+
+    client.run(main, replace(QUICK, proxy=f"http://127.0.0.1:{proxy.port}"))
+
+
 def relays(seen, port, status=b"200 OK"):
     """Accept CONNECT and pass bytes on."""
 

@@ -32,7 +32,8 @@ from storage_conformance.suite.m_checksums import Checksums
 from storage_conformance.suite.n_tags import Tags
 from storage_conformance.suite.n_versions import Versions
 from storage_conformance.suite.o_errors import Errors
-from storage_conformance.suite.p_faults import Faults
+from storage_conformance.suite.p_faults import Faults as FaultRules
+from storage_conformance.suite.p_writes import WriteFaults
 from storage_conformance.suite.q_process import Process
 from storage_conformance.suite.r_security import Security
 from storage_conformance.suite.s_honesty import Honesty
@@ -84,6 +85,10 @@ class Multipart(MultipartRules, Sessions):
 
 class Links(LinkUse, LinkRules, LinkedKeys):
     """Presigned links."""
+
+
+class Faults(FaultRules, WriteFaults):
+    """What networks and overloaded services do, by the faulty proxy."""
 
 
 class All(Core, Conditions, Multipart, Links, Versions, Tags, Faults, Process, Security, Memory):

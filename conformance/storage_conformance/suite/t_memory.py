@@ -55,7 +55,7 @@ class Memory(Suite):
         bucket.put("large", streaming.pieces(large), size=large)
         assert growth("get") < LIMIT
 
-    @case("T03", "a writer holds no more than its parts", clause="Multipart sessions")
+    @case("T03", "a writer holds no more than its parts", clause="Multipart")
     def test_t03_writer(self, bucket: Bucket, growth: Callable[[str], int], large: int) -> None:
         assert growth("write") < LIMIT
         assert bucket.head("large").size == large

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
-from tests.http.hostile.server import GoneError, Peer, Script
+from tests.http.hostile.server import GoneError, Peer, Script, Seen
 
 OK = b"HTTP/1.1 200 OK\r\n"
 DONE = b"the next answer"
+BIG = os.urandom(1 << 20) * 24
+"""More than the buffers of two sockets hold."""
 
 
 def plain(body: bytes = DONE, *fields: bytes, status: bytes = b"200 OK") -> bytes:
@@ -79,3 +82,24 @@ def tolerant(script: Script) -> Script:
             script(peer)
 
     return tried
+
+
+class Recorder:
+    """A script that answers requests and keeps what they were."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = answers or (plain(),)
+        self.heads: list[Seen] = []
+        self.bodies: list[bytes] = []
+
+    def __call__(self, peer: Peer) -> None:
+        for answer in self.answers:
+            seen = peer.head()
+            if seen.get("expect"):
+                peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.heads.append(seen)
+            chunked = seen.get("transfer-encoding") == "chunked"
+            size = int(seen.get("content-length") or 0)
+            self.bodies.append(peer.chunks() if chunked else peer.read(size))
+            peer.send(answer)
+        peer.gone()

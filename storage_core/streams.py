@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, KeysView
 from typing import NamedTuple
 
 from storage_core import checksum
@@ -104,6 +104,11 @@ class Body(ABC):
     def digests(self) -> dict[str, str]:
         """All digests that were asked for or declared, once the body was read."""
         return {name: found.hex() for name, found in self._digests.items()}
+
+    @property
+    def algorithms(self) -> KeysView[str]:
+        """Names of what `digests` tells."""
+        return self._digests.keys()
 
     def computes(self, algorithm: str) -> bool:
         """Whether `digest` will tell this one."""

@@ -135,3 +135,25 @@ def test_console_script(installed: Venv):
     script = installed.home / "bin" / "storage"
     assert PROJECT["version"] in run(script, "--version", cwd=installed.home)
     assert "presign" in run(script, "--help", cwd=installed.home)
+
+
+@pytest.mark.parametrize(
+    ("settings", "extra"),
+    [
+        ({"driver": "s3", "anonymous": True}, "http"),
+        ({"driver": "s3"}, "s3"),
+        ({"driver": "azure", "account_name": "x", "client_id": "y"}, "azure"),
+        ({"driver": "gcs"}, "gcs"),
+        ({"driver": "fsspec", "protocol": "memory"}, "fsspec"),
+    ],
+    ids=["s3 anonymous", "s3", "azure", "gcs", "fsspec"],
+)
+def test_a_missing_extra_says_what_to_install(
+    installed: Venv, settings: dict[str, object], extra: str
+):
+    program = (
+        "import storage_core\n"
+        f"try: list(storage_core.open(config={settings!r}).list_buckets())\n"
+        "except storage_core.ConfigError as error: print(error)"
+    )
+    assert f"pip install 'storage-core[{extra}]'" in installed.ask(program)

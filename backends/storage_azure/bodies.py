@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Final
 
 from storage_azure.requests import MAX_BLOCKS, MIB
+from storage_core.http.interface import Response
 from storage_core.model import Buffer
 from storage_core.streams import Body
 
@@ -126,4 +127,20 @@ class Stretch:
         left = self.size or 0
         while left and (piece := await self._source.take(min(left, MIB))):
             left -= len(piece)
+            yield piece
+
+
+class Relay:
+    """The body of an answer, as the content of a request."""
+
+    __slots__ = ("_response", "begun", "size")
+
+    def __init__(self, response: Response, size: int) -> None:
+        self._response = response
+        self.begun = False
+        self.size: int | None = size
+
+    async def __aiter__(self) -> AsyncIterator[Buffer]:
+        self.begun = True
+        while piece := await self._response.read(MIB):
             yield piece

@@ -47,7 +47,7 @@ class Buckets(Calls):
     async def delete_bucket(self, name: str) -> None:
         # The service deletes containers with all that is in them. What is written between the
         # look and the deletion goes with it; there is no request that does both.
-        include = "versions" if self.settings.versions else "snapshots"
+        include = "versions" if self._versions else "snapshots"
         marker = ""
         while True:
             query = list_query(limit=1, marker=marker, include=include)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT: Final = 64 * 1024**2
 """Bytes of an XML answer that are read at most: a list of blocks can have 100 000."""
+REMEMBERED: Final = 1000
+"""Buckets whose path is kept."""
 _ERROR_LIMIT: Final = 1024**2
 
 
@@ -39,6 +41,9 @@ class Calls(Driver):
         self._context: Context
         self._dated: tuple[int, str] = (0, "")
         self._ahead = 0.0
+        self._refused: str | None = None
+        self._versions = self.settings.versions
+        self._buckets: dict[str, str] = {}
 
     # --- life -------------------------------------------------------------------------
 
@@ -46,6 +51,7 @@ class Calls(Driver):
         await super().open(io)
         account = Account(self.settings, io)
         self._account = account
+        self._buckets.clear()
         self._context = context_of(account)
         self._transport = await open_transport(io, self.settings.http)
 
@@ -62,9 +68,12 @@ class Calls(Driver):
 
     def _path(self, bucket: str, name: str | None = None) -> str:
         """Path of a container, or of a blob in it, as it is sent."""
-        if name is None:
-            return f"{self._account.base}/{quote_name(bucket)}"
-        return f"{self._account.base}/{quote_name(bucket)}/{quote_name(name)}"
+        place = self._buckets.get(bucket)
+        if place is None:
+            place = f"{self._account.base}/{quote_name(bucket)}"
+            if len(self._buckets) < REMEMBERED:
+                self._buckets[bucket] = place
+        return place if name is None else f"{place}/{quote_name(name)}"
 
     def _object(self, bucket: str, key: str) -> str:
         """Path of an object."""
@@ -141,11 +150,13 @@ class Calls(Driver):
         error = error_of(response.status, response.headers, data, asked, context)
         tokens = self._account.tokens
         if token is not None and tokens is not None and error.code in REFUSED:
-            # It may have been revoked: once more with a new one, if this was not the newest.
-            newer = tokens.current != token
-            tokens.refused()
-            if newer:
+            # It may have been revoked: once more with a new one, unless the same comes back.
+            newest = tokens.current == token
+            if newest:
+                tokens.refused()
+            if not newest or token != self._refused:
                 error.retryable = error.unsent = True
+            self._refused = token
         return error
 
     async def _body(self, response: Response) -> bytes:

@@ -1,4 +1,4 @@
-"""Copies inside the service, and changes of attributes.
+"""Copies inside the service.
 
 The service has several ways, of which the first that fits is taken:
 
@@ -14,14 +14,14 @@ object when it is copied.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from os import urandom
 from time import time
 from typing import Final, NamedTuple
 
-from storage_azure.bodies import block_id
+from storage_azure.bodies import Relay, block_id
 from storage_azure.errors import READ, TAG, WRITE, Asked
 from storage_azure.keys import HIDDEN, encode_key
 from storage_azure.metadata import (
@@ -30,7 +30,6 @@ from storage_azure.metadata import (
     metadata_headers,
     own_fields,
 )
-from storage_azure.objects import Objects
 from storage_azure.requests import (
     COPY_SIZE,
     METADATA,
@@ -46,6 +45,7 @@ from storage_azure.requests import (
 )
 from storage_azure.responses import object_info
 from storage_azure.signing import Grant, blob_sas, encode_query, sas_time
+from storage_azure.updating import Updates, property_headers
 from storage_core.errors import (
     InvalidRequestError,
     NotFoundError,
@@ -55,18 +55,15 @@ from storage_core.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from storage_core.http.interface import Response
 from storage_core.model import (
-    EMPTY,
     NO_CONDITIONS,
     Attributes,
-    Buffer,
     Conditions,
     CopyProgress,
     ObjectInfo,
     PutResult,
 )
-from storage_core.requests import CopyRequest, TagsRequest, UpdateMetadataRequest
+from storage_core.requests import CopyRequest, TagsRequest
 
 STRETCH: Final = 512 * MIB
 """Bytes that one request copies of a long object."""
@@ -113,8 +110,8 @@ class Goal(NamedTuple):
     keeps: bool = True
 
 
-class Copying(Objects):
-    """Copies and metadata."""
+class Copying(Updates):
+    """Copies."""
 
     # Whether the service has Put Blob From URL and Put Block From URL: found out by asking.
     _from_url = True
@@ -162,7 +159,7 @@ class Copying(Objects):
                 raise
             error.bucket = bucket
             raise
-        info = object_info(request.source_key, answer, self.settings.versions)
+        info = object_info(request.source_key, answer, self._versions)
         return Source(bucket, name, info, version, answer.get("x-ms-tag-count", "0") != "0")
 
     async def _copied(self, source: Source, goal: Goal, *, exact: bool = True) -> Mapping[str, str]:
@@ -218,7 +215,7 @@ class Copying(Objects):
         try:
             hidden = goal._replace(path=path, conditions=NO_CONDITIONS)
             await self._copy_blob(source, hidden, {})
-            await self._set(path, PROPERTIES, self._property_headers(goal, source.info))
+            await self._set(path, PROPERTIES, property_headers(goal.attributes, source.info))
             headers = metadata_headers(goal.attributes, goal.own)
             answer = await self._set(path, METADATA, headers)
             info = ObjectInfo("", source.info.size, answer["etag"].strip('"'), source.info.modified)
@@ -343,65 +340,6 @@ class Copying(Objects):
             await self._call(_TARGET, "PUT", path, dict(lease), query, content)
         finally:
             await response.close()
-
-    # --- attributes -------------------------------------------------------------------
-
-    async def update_metadata(self, request: UpdateMetadataRequest) -> PutResult:
-        """Headers and metadata are set by a request each; where only one of them changes, as
-        most often, the update is atomic. Else the second is bound to the etag of the first."""
-        path = self._object(request.bucket, request.key)
-        headers = condition_headers(request.conditions)
-        old = object_info(request.key, await self._call(_SOURCE, "HEAD", path, headers))
-        new = request.attributes
-        goal = Goal(path, new, own_fields(old.checksums, old.write_id))
-        etag = old.etag
-        answer: Mapping[str, str] = EMPTY
-        if any(getattr(old, name) != getattr(new, name) for name in Attributes.HEADERS):
-            values = self._property_headers(goal, old)
-            answer = await self._set(path, PROPERTIES, values, etag)
-            etag = answer["etag"].strip('"')
-        # The metadata also tells a default content type that was given from none.
-        if old.metadata != new.metadata or old.content_type != new.content_type:
-            values = metadata_headers(new, goal.own)
-            answer = await self._set(path, METADATA, values, etag)
-            etag = answer["etag"].strip('"')
-        version = answer.get("x-ms-version-id") if self.settings.versions else None
-        return PutResult(request.key, etag, old.size, version, old.checksums)
-
-    def _property_headers(self, goal: Goal, old: ObjectInfo) -> dict[str, str]:
-        """Headers that replace the content headers; those left out are removed."""
-        headers = attribute_headers(goal.attributes, EMPTY)
-        headers = {n: v for n, v in headers.items() if n.startswith("x-ms-blob-")}
-        if (md5 := old.checksums.get("md5")) is not None:
-            headers["x-ms-blob-content-md5"] = base64_of(md5)
-        return headers
-
-    async def _set(
-        self,
-        path: str,
-        what: tuple[tuple[str, str], ...],
-        headers: dict[str, str],
-        etag: str | None = None,
-    ) -> Mapping[str, str]:
-        if etag is not None:
-            headers["if-match"] = entity_tag(etag)
-        return await self._call(_TARGET, "PUT", path, headers, what, b"")
-
-
-class Relay:
-    """The body of an answer, as the content of a request."""
-
-    __slots__ = ("_response", "begun", "size")
-
-    def __init__(self, response: Response, size: int) -> None:
-        self._response = response
-        self.begun = False
-        self.size: int | None = size
-
-    async def __aiter__(self) -> AsyncIterator[Buffer]:
-        self.begun = True
-        while piece := await self._response.read(MIB):
-            yield piece
 
 
 def stretch_id(mark: str, number: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -110,6 +111,12 @@ def resolve(settings: AzureSettings, environ: Mapping[str, str] | None = None) -
     )
 
 
+NO_ADLFS = (
+    "without a key or SAS the account needs adlfs, which is not installed:"
+    " pip install 'storage-core[azure]'"
+)
+
+
 def _shown(secret: Any) -> str:
     return secret.get_secret_value() if secret is not None else ""
 
@@ -187,6 +194,8 @@ class Account:
                     "token credentials go over https only; set account_key or sas_token, or"
                     " anonymous = true, for this endpoint"
                 )
+            if find_spec("adlfs") is None:
+                raise ConfigError(NO_ADLFS)
             self.tokens = Credentials(self._fetch, io)
 
     @property
@@ -208,9 +217,7 @@ class Account:
         try:
             from adlfs import AzureBlobFileSystem
         except ImportError as error:
-            raise ConfigError(
-                "this account needs adlfs: pip install 'storage-core[azure]'"
-            ) from error
+            raise ConfigError(NO_ADLFS) from error
         access = self.access
         client_id, client_secret, tenant_id = access.client
         if self.key is not None or self.sas:

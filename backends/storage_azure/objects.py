@@ -25,8 +25,9 @@ from storage_azure.requests import (
     tags_body,
     version_query,
 )
-from storage_azure.responses import object_info, parse_tags, whole_checksum
+from storage_azure.responses import object_info, parse_tags
 from storage_azure.signing import Query
+from storage_azure.streams import AnswerStream
 from storage_core.checksum import digest
 from storage_core.errors import (
     InvalidPartError,
@@ -36,7 +37,6 @@ from storage_core.errors import (
     StorageError,
     UnavailableError,
 )
-from storage_core.http.stream import ResponseStream
 from storage_core.model import (
     EMPTY,
     NO_CONDITIONS,
@@ -94,22 +94,18 @@ class Objects(Listings):
             await self._present(asked, path, query)
             raise
         try:
-            info = object_info(request.key, response.headers, self.settings.versions)
-            start = 0
+            length, start, whole = response.length, 0, True
             if wanted is not None:
                 start = wanted.start
-                if response.status != 206 or response.length == 0:
+                if response.status != 206 or length == 0:
                     # The emulator answers so at the very end; a range from there is none.
+                    info = object_info(request.key, response.headers)
                     wanted.resolve(info.size)
                     raise UnavailableError("the service answered another range than asked for")
-            data, length = response.data, response.length
-            whole = start == 0 and length == info.size
-            checksum = whole_checksum(info) if whole else None
-            if data is not None:
-                return BytesStream(info, data, start, checksum)
+                whole = start == 0 and response.headers["content-range"].endswith(f"/{length}")
             if length is None:
                 raise UnavailableError("the service does not tell the length of its answer")
-            return ResponseStream(response, info, start, length, checksum)
+            return AnswerStream(response, request.key, self._versions, start, length, whole)
         except BaseException:
             await response.close()
             raise
@@ -143,7 +139,7 @@ class Objects(Listings):
         except PreconditionFailedError:
             await self._present(asked, path, query)
             raise
-        return object_info(request.key, answer, self.settings.versions)
+        return object_info(request.key, answer, self._versions)
 
     async def _present(self, asked: Asked, path: str, query: Query) -> None:
         """See that an object is there whose condition does not hold: the service tells the
@@ -252,7 +248,7 @@ class Objects(Listings):
         self, key: str, size: int, answer: Mapping[str, str], digests: Mapping[str, str]
     ) -> PutResult:
         """What a write returns."""
-        version = answer.get("x-ms-version-id") if self.settings.versions else None
+        version = answer.get("x-ms-version-id") if self._versions else None
         return PutResult(key, answer["etag"].strip('"'), size, version, digests or EMPTY)
 
     # --- deleting ---------------------------------------------------------------------

@@ -50,8 +50,8 @@ def condition_headers(conditions: Conditions, prefix: str = "") -> dict[str, str
     elif conditions.if_unmodified_since is not None:
         moment = conditions.if_unmodified_since
         headers[f"{prefix}if-unmodified-since"] = format_http_date(moment)
-    if conditions.if_none_match is not None:
-        headers[f"{prefix}if-none-match"] = entity_tag(conditions.if_none_match)
+    if (other := conditions.if_none_match) is not None:
+        headers[f"{prefix}if-none-match"] = other if other == "*" else entity_tag(other)
     elif conditions.if_modified_since is not None:
         headers[f"{prefix}if-modified-since"] = format_http_date(conditions.if_modified_since)
     return headers
@@ -59,7 +59,7 @@ def condition_headers(conditions: Conditions, prefix: str = "") -> dict[str, str
 
 def entity_tag(etag: str) -> str:
     """An etag as a condition has it."""
-    return etag if etag == "*" else f'"{etag}"'
+    return f'"{etag}"'
 
 
 def range_header(start: int, stop: int | None) -> str:

@@ -101,9 +101,8 @@ class Listing(NamedTuple):
 
 
 _BLOB = re.compile(
-    r"<Blob><Name>([^<]+)</Name>(?:(?!</Blob>).)*?<Last-Modified>([^<]+)</Last-Modified>"
-    r"<Etag>([^<]+)</Etag>(?:(?!</Blob>).)*?<Content-Length>(\d+)</Content-Length>"
-    r"(?:(?!</Blob>).)*?<Content-MD5>([^<]*)</Content-MD5>(?:(?!</Blob>).)*?</Blob>",
+    r"<Blob><Name>([^<]+)</Name>.*?<Last-Modified>([^<]+)</Last-Modified><Etag>([^<]+)</Etag>"
+    r".*?<Content-Length>(\d+)</Content-Length>.*?<Content-MD5>([^<]*)</Content-MD5>.*?</Blob>",
     re.DOTALL,
 )
 _MARKER = re.compile(r"<NextMarker>([^<]*)</NextMarker>")
@@ -126,6 +125,7 @@ def _scanned(data: bytes) -> Listing | None:
         text = data.decode()
     except UnicodeDecodeError:
         return None
+    # A blob of another form takes the next one along, and the numbers differ.
     found = _BLOB.findall(text)
     marker = _MARKER.search(text)
     if len(found) != text.count("<Blob>") or (

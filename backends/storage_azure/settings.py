@@ -20,7 +20,7 @@ class AzureSettings(BaseModel):
     ``AZURE_STORAGE_TENANT_ID``. As soon as one is set, the environment does not count.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     account_name: str | None = Field(
         default=None, description="Name of the storage account, such as `mystorage`."

@@ -95,7 +95,8 @@ def string_to_sign(
 ) -> str:
     """What the signature of a request covers; arguments as for `SharedKey.authorization`."""
     own = [name for name in headers if name.startswith("x-ms-")]
-    own.sort(key=_header_order)
+    if len(own) > 1:
+        own.sort(key=_header_order)
     signed = "".join([f"{name}:{headers[name]}\n" for name in own])
     sent = str(length) if length else ""
     if len(own) == len(headers):  # most requests have none of the others

@@ -96,8 +96,12 @@ class FsspecDriver(Driver):
         self._root = str(root).rstrip("/")
 
     def _made(self) -> Any:
-        import fsspec
-
+        try:
+            import fsspec
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "fsspec is not installed: pip install 'storage-core[fsspec]'"
+            ) from error
         settings = self.settings
         protocol = getattr(settings, "protocol", "")
         hidden = getattr(settings, "secrets", {})

@@ -70,7 +70,7 @@ async def _bulk(
     target = f"{wire.place(bucket).xml}?delete"
     body = requests.delete_body(items)
     response = await wire.send(errors.DELETE_MANY, bucket, "POST", target, _XML, body)
-    return _failures(await wire.data(response))
+    return _failures(await wire.data(response), items)
 
 
 def _in_bulk(item: tuple[str, str | None]) -> bool:
@@ -88,8 +88,11 @@ async def _alone(wire: Wire, bucket: str, key: str, version: str | None) -> Dele
         return DeleteResult(key, version, error=error)
 
 
-def _failures(data: bytes) -> dict[tuple[str, str | None], StorageError]:
-    """Keys and versions that could not be deleted; what was not there is no failure."""
+def _failures(
+    data: bytes, items: Sequence[tuple[str, str | None]]
+) -> dict[tuple[str, str | None], StorageError]:
+    """Keys and versions that could not be deleted; what was not there is no failure. One that
+    names no version asked for is that of all versions of its key: none counts as deleted."""
     root = responses.result_root(data, "DeleteResult")
     if root.name == "Error":
         raise _error_of(root)
@@ -97,7 +100,11 @@ def _failures(data: bytes) -> dict[tuple[str, str | None], StorageError]:
     for item in root.all("Error"):
         error = _error_of(item)
         if not isinstance(error, ObjectNotFoundError):
-            found[item.need("Key"), item.get("VersionId") or None] = error
+            place = item.need("Key"), item.get("VersionId") or None
+            same = [place] if place in items else [one for one in items if one[0] == place[0]]
+            if not same:
+                raise error
+            found.update((one, error) for one in same)
     return found
 
 

@@ -13,25 +13,17 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from storage_core.errors import (
     AuthenticationError,
-    BucketExistsError,
-    BucketNotEmptyError,
     BucketNotFoundError,
     ConfigError,
     ConflictError,
     IntegrityError,
-    InvalidBucketNameError,
-    InvalidMetadataError,
-    InvalidPartError,
     InvalidRangeError,
     InvalidRequestError,
-    KeyTooLongError,
     NotFoundError,
     NotModifiedError,
     ObjectNotFoundError,
-    PartTooSmallError,
     PermissionDeniedError,
     PreconditionFailedError,
-    QuotaExceededError,
     RateLimitedError,
     StorageError,
     UnavailableError,
@@ -41,6 +33,7 @@ from storage_core.errors import (
 )
 from storage_core.http.dates import parse_http_date
 from storage_core.http.xml import parse_xml
+from storage_gcs.error_table import AGAIN, BODY, RENEW, TABLE
 
 Kind: TypeAlias = Literal["service", "bucket", "object", "upload", "version"]
 
@@ -88,160 +81,15 @@ class ErrorAnswer(NamedTuple):
 _NO_ANSWER = ErrorAnswer(None, "")
 _SHOWN = 300
 
-_AGAIN: Final = "; nothing was changed and the request may be made again"
-_BODY: Final = "the bytes that arrived are not those that were sent; try again"
-_RENEW: Final = (
-    "the service does not accept the credentials: an access token lasts about an hour, so get a"
-    " new one, or set token to what renews itself, such as google_default or a key file"
-)
-_PAYS: Final = "the bucket's requesters pay; name the project that does by the setting user_project"
-
-# Code or reason: class, words (None: the service's), and whether the request certainly had no
-# effect.
-TABLE: dict[str, tuple[type[StorageError], str | None, bool]] = {
-    # --- what there is not
-    "NoSuchBucket": (BucketNotFoundError, "the bucket does not exist", True),
-    "NoSuchKey": (ObjectNotFoundError, "the object does not exist", True),
-    "NoSuchVersion": (VersionNotFoundError, "the object has no such version", True),
-    "NoSuchUpload": (
-        UploadNotFoundError,
-        "the upload does not exist, or was completed or aborted before",
-        True,
-    ),
-    # --- what is in the way
-    "BucketAlreadyExists": (
-        BucketExistsError,
-        "the name is taken, perhaps by another project: names are shared by all; choose another",
-        True,
-    ),
-    "BucketAlreadyOwnedByYou": (BucketExistsError, "the project has the bucket already", True),
-    "BucketNameUnavailable": (BucketExistsError, "the name can not be had; choose another", True),
-    "BucketNotEmpty": (
-        BucketNotEmptyError,
-        "the bucket holds objects, versions or open uploads; delete them first",
-        True,
-    ),
-    "PreconditionFailed": (PreconditionFailedError, "the condition does not hold", True),
-    "conditionNotMet": (PreconditionFailedError, "the condition does not hold", True),
-    "notModified": (NotModifiedError, "the caller's copy is current", True),
-    "retentionPolicyNotMet": (
-        ConflictError,
-        "the bucket's retention policy still protects the object",
-        True,
-    ),
-    "objectUnderActiveHold": (ConflictError, "a hold on the object protects it", True),
-    # --- who asks
-    "authError": (AuthenticationError, _RENEW, True),
-    "expired": (AuthenticationError, _RENEW, True),
-    "ExpiredToken": (AuthenticationError, _RENEW, True),
-    "AuthenticationRequired": (AuthenticationError, _RENEW, True),
-    "InvalidSecurity": (AuthenticationError, _RENEW, True),
-    "MissingSecurityHeader": (
-        AuthenticationError,
-        "the request came without credentials; set token, or check that no proxy drops them",
-        True,
-    ),
-    "SignatureDoesNotMatch": (
-        AuthenticationError,
-        "the signature is not that of the key, or a proxy changes requests",
-        True,
-    ),
-    "RequestTimeTooSkewed": (
-        AuthenticationError,
-        "this machine's clock differs from the service's; set it right",
-        True,
-    ),
-    "insufficientPermissions": (
-        PermissionDeniedError,
-        "the credentials lack a scope for Cloud Storage, such as devstorage.full_control",
-        True,
-    ),
-    "accessNotConfigured": (
-        PermissionDeniedError,
-        "the Cloud Storage API is not enabled in the project; enable it, or check project",
-        True,
-    ),
-    "accountDisabled": (
-        PermissionDeniedError,
-        "the project's account is disabled: check its billing, and the setting project",
-        True,
-    ),
-    "UserProjectMissing": (PermissionDeniedError, _PAYS, True),
-    "userProjectMissing": (PermissionDeniedError, _PAYS, True),
-    "UserProjectAccessDenied": (
-        PermissionDeniedError,
-        "the credentials may not spend for user_project; they need serviceusage.services.use",
-        True,
-    ),
-    # --- what was asked
-    "InvalidRange": (InvalidRangeError, "the range starts at or past the end", True),
-    "requestedRangeNotSatisfiable": (
-        InvalidRangeError,
-        "the range starts at or past the end",
-        True,
-    ),
-    "InvalidBucketName": (InvalidBucketNameError, None, True),
-    "KeyTooLong": (KeyTooLongError, "the key is too long for the service", True),
-    "MetadataTooLarge": (InvalidMetadataError, "the metadata is too large", True),
-    "InvalidPart": (
-        InvalidPartError,
-        "a part is missing, or its etag is not that of the part as stored",
-        True,
-    ),
-    "InvalidPartOrder": (InvalidPartError, "the parts are not in ascending order", True),
-    "EntityTooSmall": (PartTooSmallError, "a part other than the last is too small", True),
-    "EntityTooLarge": (
-        InvalidRequestError,
-        "the body is larger than the service takes in one request; use an upload in parts",
-        True,
-    ),
-    "uploadTooLarge": (
-        InvalidRequestError,
-        "the body is larger than the service takes in one request; use an upload in parts",
-        True,
-    ),
-    "BadDigest": (IntegrityError, _BODY, True),
-    "InvalidDigest": (IntegrityError, _BODY, True),
-    "XAmzContentSHA256Mismatch": (IntegrityError, _BODY, True),
-    "IncompleteBody": (UnavailableError, f"the body did not arrive whole{_AGAIN}", True),
-    "RequestTimeout": (
-        UnavailableError,
-        f"the service waited too long for the body{_AGAIN}",
-        True,
-    ),
-    "MethodNotAllowed": (UnsupportedError, "the service does not allow this here", True),
-    "NotImplemented": (UnsupportedError, None, True),
-    # --- too much
-    "quotaExceeded": (QuotaExceededError, "a quota is used up; raise it, or delete", True),
-    "InsufficientQuota": (QuotaExceededError, "a quota is used up; raise it, or delete", True),
-    "TooManyBuckets": (QuotaExceededError, "the project has as many buckets as it may", True),
-    # --- out of order
-    "backendError": (UnavailableError, None, False),
-    "internalError": (UnavailableError, None, False),
-    "InternalError": (UnavailableError, None, False),
-    "ServiceUnavailable": (UnavailableError, None, False),
-}
-TABLE.update(
-    (code, (RateLimitedError, "the service asks for fewer requests", True))
-    for code in (
-        "rateLimitExceeded",
-        "userRateLimitExceeded",
-        "usageLimits",
-        "SlowDown",
-        "SlowDownRead",
-        "SlowDownWrite",
-    )
-)
-
 RENEWABLE: Final = frozenset({"authError", "expired", "ExpiredToken", "AuthenticationRequired"})
 """Codes of credentials that newer ones may replace."""
 
 _STATUS: dict[int, tuple[type[StorageError], str | None, bool]] = {
     304: (NotModifiedError, "the caller's copy is current", True),
     400: (InvalidRequestError, "the service does not accept the request", True),
-    401: (AuthenticationError, _RENEW, True),
+    401: (AuthenticationError, RENEW, True),
     405: (UnsupportedError, "the service does not allow this here", True),
-    408: (UnavailableError, f"the service waited too long{_AGAIN}", True),
+    408: (UnavailableError, f"the service waited too long{AGAIN}", True),
     409: (ConflictError, "the state of the bucket or object does not allow it", True),
     410: (ConflictError, "it is gone for good", True),
     411: (InvalidRequestError, "the service wants to know the body's length", True),
@@ -360,7 +208,7 @@ def _meaning(
             return PermissionDeniedError, _denied(answer, asked), True
         found = _STATUS.get(status)
     if status == 400 and _is_digest(answer):
-        return IntegrityError, _BODY, True
+        return IntegrityError, BODY, True
     if found is None:
         kind = UnavailableError if status >= 500 else InvalidRequestError
         found = (kind, f"the service answered {status}", status < 500)

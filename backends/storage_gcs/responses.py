@@ -100,8 +100,8 @@ def read_info(key: str, headers: Mapping[str, str], size: int, versions: bool) -
     try:
         state = State(headers["x-goog-generation"], headers.get("x-goog-metageneration") or "1")
         modified = parse_http_date(headers["last-modified"])
-    except KeyError as error:
-        raise UnavailableError(f"the service's answer has no header {error}") from None
+    except (KeyError, ValueError) as error:
+        raise UnavailableError(f"the service's answer lacks or garbles {error}") from None
     stored = {name[len(META) :]: headers[name] for name in headers if name.startswith(META)}
     metadata: Mapping[str, str] = EMPTY
     checksums: dict[str, str] = {}

@@ -17,7 +17,7 @@ EMULATOR_VARIABLE = "STORAGE_EMULATOR_HOST"
 class GcsSettings(BaseModel):
     """Settings of ``driver = "gcs"``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     token: SecretStr | Secret[dict[str, str]] | None = Field(
         default=None,

@@ -40,20 +40,9 @@ class Outgoing(NamedTuple):
     size: int
     digests: Mapping[str, str] = EMPTY
 
-    def close(self) -> None:
-        """Let go of what was collected."""
-        if isinstance(self.content, Collected):
-            self.content.close()
-
-
-def in_memory(body: Body, data: Buffer, needed: tuple[str, ...]) -> Outgoing:
-    """As `prepare`, of bytes in memory."""
-    digests = {name: _digest(body, name, data) for name in needed} if needed else {}
-    return Outgoing(data, len(data), digests)
-
 
 async def prepare(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:
-    """Make size and digests of a body known.
+    """Make size and digests of a body known that is not in memory.
 
     Args:
         body: As core hands it over.
@@ -64,8 +53,6 @@ async def prepare(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:
         QuotaExceededError: no room to collect it.
         Exception: whatever the body raised, unchanged.
     """
-    if body.data is not None:
-        return in_memory(body, body.data, needed)
     if body.size is not None:
         if not needed:
             return Outgoing(body, body.size)
@@ -76,7 +63,8 @@ async def prepare(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:
     return await _collected(body, needed, io)
 
 
-def _digest(body: Body, name: str, data: Buffer) -> str:
+def digest_in_memory(body: Body, name: str, data: Buffer) -> str:
+    """Digest in hexadecimal of a body whose bytes are in memory."""
     return body.digest(name) if body.computes(name) else checksum.digest(name, data).hex()
 
 

@@ -127,7 +127,7 @@ class Uploads(Copies):
         digests = plan.digests
         if _CRC not in digests and body.computes(_CRC):
             digests = {**digests, _CRC: body.digest(_CRC)}
-        return Part(number, answer.get("etag", "").strip('"'), plan.outgoing.size, digests)
+        return Part(number, answer.get("etag", "").strip('"'), plan.size, digests)
 
     async def copy_part(self, request: CopyPartRequest) -> Part:
         """Copy a part. The answer tells no size, and S3 takes no open ranges, so the source is

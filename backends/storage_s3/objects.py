@@ -17,7 +17,7 @@ from storage_core.errors import (
     StorageError,
     UnavailableError,
 )
-from storage_core.http.interface import Response
+from storage_core.http.interface import Content, Response
 from storage_core.model import (
     EMPTY,
     NO_ATTRIBUTES,
@@ -38,7 +38,7 @@ from storage_core.requests import (
     TagsRequest,
 )
 from storage_core.streams import Body, BytesStream, ObjectStream
-from storage_s3.bodies import Outgoing, in_memory, prepare
+from storage_s3.bodies import Collected, digest_in_memory, prepare
 from storage_s3.calls import Calls
 from storage_s3.chunked import Trailer, chunked_headers
 from storage_s3.columns import Columns
@@ -56,13 +56,7 @@ from storage_s3.requests import (
     tagging_body,
     version_query,
 )
-from storage_s3.responses import (
-    Deleted,
-    content_range,
-    object_info,
-    parse_deleted,
-    parse_tags,
-)
+from storage_s3.responses import Deleted, by_item, content_range, object_info, parse_tags
 from storage_s3.signing import STREAMING, STREAMING_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED
 from storage_s3.streams import AnswerStream
 
@@ -93,15 +87,17 @@ class Plan(NamedTuple):
     """How a body is sent.
 
     Attributes:
-        outgoing: The bytes.
+        content: The bytes.
+        size: Their number.
         headers: That go with them.
         payload: What the signature says of them.
         trailer: The checksum behind them, if it is told there.
         digests: What is known of them beforehand, algorithm to hexadecimal.
     """
 
-    outgoing: Outgoing
-    headers: dict[str, str]
+    content: Buffer | Content
+    size: int
+    headers: Mapping[str, str]
     payload: str
     trailer: Trailer | None
     digests: Mapping[str, str]
@@ -121,14 +117,14 @@ class Objects(Calls):
             needed: Algorithms whose digests must be known beforehand.
         """
         options = self._options
-        if not options.checksums:
-            outgoing = in_memory(body, data, needed)
-            headers = {}
-        else:
-            outgoing = in_memory(body, data, needed if _CRC in needed else (*needed, _CRC))
-            headers = {**self._announced, _CRC_HEADER: checksum_value(outgoing.digests[_CRC])}
+        digests = {name: digest_in_memory(body, name, data) for name in needed} if needed else {}
+        headers = self._announced
+        if options.checksums:
+            digest = digest_in_memory(body, _CRC, data)
+            digests[_CRC] = digest
+            headers = {**headers, _CRC_HEADER: checksum_value(digest)}
         payload = sha256(data).hexdigest() if options.signed_payload else UNSIGNED
-        return Plan(outgoing, headers, payload, None, outgoing.digests)
+        return Plan(data, len(data), headers, payload, None, digests)
 
     async def _streamed(self, body: Body, needed: tuple[str, ...] = ()) -> Plan:
         """How to send a body that is read piece by piece; arguments as above."""
@@ -164,7 +160,8 @@ class Objects(Calls):
             headers.update(chunked_headers(size, None))
         else:
             payload = UNSIGNED
-        return Plan(outgoing, headers, payload, trailer if trailed else None, digests)
+        content = outgoing.content
+        return Plan(content, size, headers, payload, trailer if trailed else None, digests)
 
     async def _upload(
         self,
@@ -176,14 +173,15 @@ class Objects(Calls):
         plan: Plan,
     ) -> Mapping[str, str]:
         """Send a body; headers of the answer."""
-        content = plan.outgoing.content
+        content, _, _, payload, trailer, _ = plan
         try:
             response = await self._send(
-                asked, "PUT", bucket, key, query, headers, content, plan.payload, plan.trailer
+                asked, "PUT", bucket, key, query, headers, content, payload, trailer
             )
-            return await self._done(response)
+            return response.headers if response.data is not None else await self._done(response)
         finally:
-            plan.outgoing.close()
+            if isinstance(content, Collected):
+                content.close()
 
     async def put(self, request: PutRequest) -> PutResult:
         bucket, key, body, attributes, conditions, keep, write_id = request
@@ -198,17 +196,18 @@ class Objects(Calls):
         else:
             plan = await self._streamed(body, kept)
         digests = plan.digests
-        headers = {**self._options.write, **plan.headers}
+        write = self._options.write
+        headers = {**write, **plan.headers} if write else plan.headers
         if attributes is not NO_ATTRIBUTES or kept or write_id is not None:
             reserved = reserved_fields({name: digests[name] for name in kept}, write_id)
             own = attribute_headers(attributes, reserved, self._preset.plain_names)
             if "content-encoding" in own and "content-encoding" in headers:
                 own["content-encoding"] = f"aws-chunked,{own['content-encoding']}"
-            headers.update(own)
+            headers = {**headers, **own}
             if attributes.tags:
                 headers["x-amz-tagging"] = tagging(attributes.tags)
         if conditions is not NO_CONDITIONS:
-            headers.update(condition_headers(conditions, self._quoted))
+            headers = {**headers, **condition_headers(conditions, self._quoted)}
         try:
             answer = await self._upload(_PUT, bucket, key, "", headers, plan)
         except ObjectNotFoundError as error:
@@ -222,7 +221,7 @@ class Objects(Calls):
         return PutResult(
             key,
             answer.get("etag", "").strip('"'),
-            plan.outgoing.size,
+            plan.size,
             answer.get("x-amz-version-id") if self._versions else None,
             digests,
         )
@@ -325,7 +324,7 @@ class Objects(Calls):
             )
             answer = await self._body(response)
             if self._versions or b"<Error>" in answer:
-                told = {(found.key, found.version): found for found in parse_deleted(answer)}
+                told = by_item(answer, listed)
         if not told and len(listed) == len(items):
             return _delete_results(len(items), keys, versions, repeat(False), repeat(None))
         results = []

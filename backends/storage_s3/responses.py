@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -104,8 +103,8 @@ def digest_of(text: str) -> str | None:
     if "-" in text:
         return None
     try:
-        return b64decode(text, validate=True).hex()
-    except binascii.Error:
+        return binascii.a2b_base64(text, strict_mode=True).hex()
+    except ValueError:  # binascii.Error is one
         return None
 
 
@@ -250,9 +249,9 @@ def parse_versions(data: bytes) -> tuple[list[VersionSummary], tuple[str, str] |
         for element in root.children
         if element.name in {"Version", "DeleteMarker"}
     ]
-    keys = [item.key for item in found]
-    if keys != sorted(keys):
-        # Some services put all markers behind all versions. Sorting is stable.
+    places = [(item.key, not item.is_latest) for item in found]
+    if places != sorted(places):
+        # Some services put markers behind versions. Sorting is stable.
         found.sort(key=lambda item: item.modified, reverse=True)
         found.sort(key=lambda item: (item.key, not item.is_latest))
     if not truncated(root):
@@ -312,4 +311,25 @@ def parse_deleted(data: bytes) -> list[Deleted]:
             found.append(
                 Deleted(element.need("Key"), element.get("VersionId") or None, marker=marker)
             )
+    return found
+
+
+def by_item(
+    data: bytes, items: Sequence[tuple[str, str | None]]
+) -> dict[tuple[str, str | None], Deleted]:
+    """What an answer of DeleteObjects tells of each item. A failure may name its version in another way than the
+    request did, and then counts for all versions of the key: none is taken for a success.
+
+    Raises:
+        UnavailableError: a failure is of a key that was not asked for.
+    """
+    found = {(each.key, each.version): each for each in parse_deleted(data)}
+    for each in [found.pop(place) for place in found.keys() - set(items)]:
+        same = [item for item in items if item[0] == each.key]
+        if each.code and not same:
+            raise UnavailableError(
+                f"the service could not delete {each.key!r} ({each.code}), which it was not asked"
+            )
+        for item in same:
+            found.setdefault(item, each)
     return found

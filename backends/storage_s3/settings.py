@@ -36,7 +36,7 @@ class Options(NamedTuple):
 class S3Settings(BaseModel):
     """Settings of ``driver = "s3"``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     preset: PresetName | None = Field(
         default=None,

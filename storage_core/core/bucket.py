@@ -27,6 +27,7 @@ from storage_core.errors import (
     StorageError,
 )
 from storage_core.model import (
+    NO_ATTRIBUTES,
     NO_CONDITIONS,
     Attributes,
     BucketInfo,
@@ -142,8 +143,10 @@ class BucketCore:
         client = self.client
         capabilities = client.capabilities
         keys.check_key(key, capabilities.max_key_bytes)
-        client.require_conditions("put", conditions)
-        attributes = attribute_rules.checked(client, attributes)
+        if conditions is not NO_CONDITIONS:
+            client.require_conditions("put", conditions)
+        if attributes is not NO_ATTRIBUTES:
+            attributes = attribute_rules.checked(client, attributes)
         deadline = client.deadline(seconds)
         body = make_body(
             data,
@@ -170,10 +173,9 @@ class BucketCore:
             settle = self._settles_put(request, deadline)
         put = client.driver.put
         result = await send(client, "put", put, request, deadline, body=body, settle=settle)
-        digests = body.digests()
-        if digests.keys() <= result.checksums.keys():
+        if body.algorithms <= result.checksums.keys():
             return result
-        return replace(result, checksums={**result.checksums, **digests})
+        return replace(result, checksums={**result.checksums, **body.digests()})
 
     def _fits_one_put(self, body: Body) -> bool:
         """Whether one request takes the body.

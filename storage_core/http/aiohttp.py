@@ -15,7 +15,6 @@ import asyncio
 import os
 import ssl
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 from storage_core.errors import (
@@ -135,7 +134,6 @@ class AiohttpTransport(Transport):
         attempt.sized = any(name.lower() == "content-length" for name, _ in fields)
         attempt.closes = head.closes
         upload = Upload(body, head.size, attempt) if body is not None and size != 0 else None
-        asked_by_us = head.expects and not any(name.lower() == "expect" for name in request.headers)
         token = attempt_of.set(attempt)
         try:
             async with attempt.limit:
@@ -152,6 +150,7 @@ class AiohttpTransport(Transport):
                     proxy_headers=proxy_headers,
                 )
         except BaseException as error:
+            attempt.cut()
             if upload is not None:
                 await upload.abort()
             failure = self._failure(error, request, attempt, upload, proxy)
@@ -161,7 +160,14 @@ class AiohttpTransport(Transport):
         finally:
             attempt.ended()
             attempt_of.reset(token)
-        return await self._answered(answer, request, attempt, upload, asked_by_us=asked_by_us)
+        response = await self._answered(answer, request, attempt, upload)
+        if proxy is not None and response.status == 407:
+            await response.close()
+            proxy.check_tunnel(origin, 407)
+        if response.status == 417 and head.ours and not (upload and upload.begun):
+            await response.close()
+            return None
+        return response
 
     async def _answered(
         self,
@@ -169,25 +175,17 @@ class AiohttpTransport(Transport):
         request: Request,
         attempt: Attempt,
         upload: Upload | None,
-        *,
-        asked_by_us: bool,
-    ) -> Response | None:
-        cut = None
+    ) -> Response:
+        early = False
         try:
             if upload is not None and not upload.done:
                 await asyncio.sleep(0)  # the answer and the end of the body may meet
-                if not upload.done:
+                if early := not upload.done:
                     await upload.stop()
-                    cut = attempt.cut
-            if answer.status == 417 and asked_by_us and upload is not None and not upload.begun:
-                answer.close()
-                attempt.cut()
-                return None
-            return _response(answer, request, self._timeout, cut)
+            return _response(answer, request, attempt, early=early)
         except BaseException:
             answer.close()
-            if cut is not None:
-                cut()
+            attempt.cut()
             raise
 
     def _failure(
@@ -202,6 +200,7 @@ class AiohttpTransport(Transport):
         if upload is not None and upload.failure is not None and isinstance(error, Exception):
             return upload.failure
         name = f"{request.origin.host}:{request.origin.port}"
+        place = name if proxy is None else f"proxy {proxy.name}"
         again = attempt.kept and not attempt.fresh and request.method in {"GET", "HEAD"}
         if isinstance(error, aiohttp.ClientHttpProxyError) and proxy is not None:
             try:
@@ -211,16 +210,16 @@ class AiohttpTransport(Transport):
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return not_connected(name, error.certificate_error)
         if isinstance(error, aiohttp.ClientConnectorError):
-            return not_connected(name, error.os_error)
+            return not_connected(place, error.os_error)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return not_connected(name, TimeoutError())
+            return not_connected(place, TimeoutError())
         if isinstance(error, TimeoutError):
             return _late(name, self._timeout, unsent=not attempt.sent)
         if isinstance(error, (aiohttp.ClientError, OSError)):
             lost = isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
             if lost and again and (upload is None or not upload.begun):
                 return AgainError()
-            return broken(name, _said(error), unsent=not attempt.sent)
+            return broken(name if attempt.sent else place, _said(error), unsent=not attempt.sent)
         if isinstance(error, RuntimeError) and self._closed:
             return ClosedError("the storage was closed during the call")
         return error
@@ -239,7 +238,7 @@ class AiohttpTransport(Transport):
 class _Response(Response):
     """An answer whose body is still on its way."""
 
-    __slots__ = ("_answer", "_cut", "_loop", "_name", "_open", "_protocol", "_taken", "_timeout")
+    __slots__ = ("_answer", "_attempt", "_early", "_loop", "_name", "_open", "_protocol", "_taken")
 
     def __init__(
         self,
@@ -247,14 +246,15 @@ class _Response(Response):
         headers: dict[str, str],
         length: int | None,
         name: str,
-        read_timeout: float,
-        cut: Callable[[], None] | None,
+        attempt: Attempt,
+        *,
+        early: bool,
     ) -> None:
         super().__init__(answer.status, headers, length)
         self._answer = answer
         self._name = name
-        self._timeout = read_timeout
-        self._cut = cut
+        self._attempt = attempt
+        self._early = early
         self._taken = 0
         self._open = True
         self._loop = asyncio.get_running_loop()
@@ -269,13 +269,13 @@ class _Response(Response):
             raise ClosedError("the response was closed or broke off before")
         try:
             # aiohttp's own timer starts anew with every byte, those of chunk extensions included.
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._attempt.read_timeout):
                 data = await self._answer.content.read(size)
             if not data and size:
                 self._check_end()
         except TimeoutError:
             self._drop()
-            raise _late(self._name, self._timeout) from None
+            raise _late(self._name, self._attempt.read_timeout) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
             self._drop()
             raise broken(self._name, _said(error)) from None
@@ -318,8 +318,8 @@ class _Response(Response):
     def _finish(self) -> None:
         """The end was reached: aiohttp has the connection back already."""
         self._open = False
-        if self._cut is not None:
-            self._cut()
+        if self._early:
+            self._attempt.cut()
 
     def __del__(self) -> None:
         if getattr(self, "_open", False) and not self._loop.is_closed():
@@ -327,9 +327,10 @@ class _Response(Response):
 
     def _drop(self) -> None:
         self._open = False
+        held = self._early or self._answer.connection is not None  # else another's by now
         self._answer.close()
-        if self._cut is not None:
-            self._cut()
+        if held:
+            self._attempt.cut()
 
 
 def _new_session(settings: HttpSettings, tls: ssl.SSLContext) -> aiohttp.ClientSession:
@@ -386,8 +387,9 @@ def _is_coding(field: tuple[str, str]) -> bool:
 def _response(
     answer: aiohttp.ClientResponse,
     request: Request,
-    read_timeout: float,
-    cut: Callable[[], None] | None,
+    attempt: Attempt,
+    *,
+    early: bool,
 ) -> Response:
     name = f"{request.origin.host}:{request.origin.port}"
     headers: dict[str, str] = {}
@@ -409,11 +411,11 @@ def _response(
     content = answer.content
     if content.is_eof() and content.exception() is None:
         data = content.read_nowait() if not content.at_eof() else b""
-        if cut is not None:
+        if early:
             answer.close()
-            cut()
+            attempt.cut()
         return MemoryResponse(answer.status, headers, length, data)
-    return _Response(answer, headers, length, name, read_timeout, cut)
+    return _Response(answer, headers, length, name, attempt, early=early)
 
 
 def _late(name: str, seconds: float, *, unsent: bool = False) -> OperationTimeoutError:

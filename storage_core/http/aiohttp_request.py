@@ -65,7 +65,8 @@ class Attempt:
         self._transport = transport
 
     def cut(self) -> None:
-        """Close the connection without waiting until the service has taken what was written."""
+        """Close the connection now: aiohttp would wait until the service has taken what was
+        written, and has said farewell over TLS."""
         if self._transport is not None:
             with suppress(AttributeError):  # raised by asyncio if it is closed already
                 self._transport.abort()
@@ -190,6 +191,7 @@ class Upload(aiohttp.Payload):
                 # keeps what it was given until it went out.
                 part = piece if isinstance(piece, bytes) and len(piece) <= PIECE else None
                 await self._put(writer, part or bytes(view[start : start + PIECE]))
+                await asyncio.sleep(0)  # so that an answer is seen while all goes out at once
 
     async def _put(self, writer: AbstractStreamWriter, part: bytes) -> None:
         seconds = self._attempt.read_timeout
@@ -209,8 +211,6 @@ class Upload(aiohttp.Payload):
 
     async def abort(self) -> None:
         """The same after a failure: the connection is given up."""
-        if not self._stopped:
-            self._attempt.cut()
         if self._task is not None and not self._ended.is_set():
             self._task.cancel()
             await self._ended.wait()

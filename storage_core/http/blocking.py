@@ -65,6 +65,17 @@ class BlockingWire(Wire):
         except OSError as error:
             raise BrokenError from error
 
+    def recv_now(self, size: int) -> bytes | None:
+        if not self._tls:
+            return super().recv_now(size)
+        # A record may have come in part only: its rest is not waited for.
+        before = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            return super().recv_now(size)
+        finally:
+            self.sock.settimeout(before)
+
     def _wait(self, events: int, seconds: float) -> int:
         """What the socket is ready for; 0 when the time is over."""
         if self._tls and self.sock.pending():  # type: ignore[attr-defined]

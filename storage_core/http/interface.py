@@ -23,6 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from storage_core.errors import ConfigError
 from storage_core.model import EMPTY, Buffer
 
 if TYPE_CHECKING:
@@ -205,6 +206,16 @@ async def open_transport(io: IO, settings: HttpSettings) -> Transport:
         from storage_core.http.aiohttp import AiohttpTransport
 
         return AiohttpTransport(settings)
+    try:
+        return _lean(io, settings)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"requests over HTTP need {error.name}, which is not installed:"
+            " pip install 'storage-core[http]'"
+        ) from error
+
+
+def _lean(io: IO, settings: HttpSettings) -> Transport:
     if io == "blocking":
         from storage_core.http.blocking import BlockingTransport
 

@@ -68,7 +68,9 @@ class Pool(ABC, Generic[W]):
         self._limit = limit
         self._idle_timeout = idle_timeout
         self._patience = patience
-        self._lock = threading.Lock()
+        # The garbage collector may run a forgotten response's end, which comes here, wherever
+        # something is allocated, so also while this very thread holds the lock.
+        self._lock = threading.RLock()
         self._idle: deque[W] = deque()
         self._waiting: deque[Waiter[W]] = deque()
         self._all: set[W] = set()
@@ -109,6 +111,7 @@ class Pool(ABC, Generic[W]):
             wire = self.pop()
             if wire is not None:
                 return wire
+            waiter = self._waiter()
             with self._lock:
                 if self._closed:
                     raise _closed()
@@ -117,7 +120,6 @@ class Pool(ABC, Generic[W]):
                 if self._granted < self._limit:
                     self._granted += 1
                     return None
-                waiter = self._waiter()
                 self._waiting.append(waiter)
             return await self._served(waiter)
 
@@ -248,7 +250,8 @@ class Pool(ABC, Generic[W]):
 
     def abandon(self) -> None:
         """Forget all, in a forked child: the connections are the parent's."""
-        for wire in self._all:
+        self._lock = threading.RLock()  # another thread of the parent's may have held it
+        for wire in self:
             wire.abandon()
 
     def __len__(self) -> int:

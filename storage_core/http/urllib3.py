@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from http.client import HTTPException
 from typing import Any
 
 from storage_core import deadline
@@ -105,7 +106,7 @@ class Urllib3Transport(BlockingTransport):
             return (_NestedWire if nested else _Wire)(
                 sock, station.name, self._settings.read_timeout
             )
-        except (HTTPError, OSError, UnicodeError, StorageError) as error:
+        except (HTTPError, HTTPException, OSError, UnicodeError, StorageError) as error:
             connection.close()
             if deadline.left(1) <= 0:
                 raise OperationTimeoutError(f"{name}: the deadline passed", unsent=True) from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-from tests.servers.fixtures import azurite as azurite
+from tests.servers.fixtures import azurite
+
+__all__ = ["azurite"]
 
 settings.register_profile("azure", deadline=None)
 settings.load_profile("azure")

@@ -46,7 +46,7 @@ def signed_by_microsoft(
     request = SimpleNamespace(method=method, url=url, query=dict(query), headers=sent)
     context = SimpleNamespace(transport=None)
     policy = microsoft.SharedKeyCredentialPolicy(ACCOUNT, KEY)
-    policy.on_request(SimpleNamespace(http_request=request, context=context))  # type: ignore[arg-type]
+    policy.on_request(SimpleNamespace(http_request=request, context=context))
     return sent["Authorization"]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,16 @@ def write(tmp_path: Path):
         return path
 
     return write
+
+
+@pytest.fixture
+def uninstalled(site: Path) -> Iterator[Callable[[str], None]]:
+    """Takes an installed driver away."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def take(name: str) -> None:
+            found = plugins._entry_points
+            others = functools.cache(lambda: {n: e for n, e in found().items() if n != name})
+            patch.setattr(plugins, "_entry_points", others)
+
+        yield take

@@ -251,7 +251,8 @@ def test_show_masks_everything_of_an_unknown_driver(write):
     assert (rows["driver"], rows["region"], rows["prefix"]) == ("nowhere", "**********", "y")
 
 
-def test_check_tells_everything(write, monkeypatch):
+def test_check_tells_everything(write, monkeypatch, uninstalled):
+    uninstalled("s3")
     monkeypatch.setenv("STORAGE_PROFILE", "x")
     path = write(
         'default_profile = "gone"\n[profiles.good]\ndriver = "acme"\n'

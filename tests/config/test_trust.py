@@ -98,7 +98,8 @@ def test_any_other_driver_needs_trust(driver):
     ("driver", "says"),
     [("loacl", "did you mean 'local'"), ("s3", "pip install")],
 )
-def test_a_driver_that_is_not_there_is_told_before_trust(driver, says):
+def test_a_driver_that_is_not_there_is_told_before_trust(driver, says, uninstalled):
+    uninstalled("s3")
     path = here(f'[profiles.dev]\ndriver = "{driver}"\n')
     with pytest.raises(ConfigError) as caught:
         load_config().profile("dev")

@@ -88,7 +88,8 @@ def test_memory_by_name():
     assert read("memory://").driver == "memory"
 
 
-def test_a_scheme_without_a_driver():
+def test_a_scheme_without_a_driver(uninstalled):
+    uninstalled("gcs")
     with pytest.raises(DriverNotFoundError, match="did you mean 'acme'"):
         read("acne://bucket")
     with pytest.raises(DriverNotFoundError, match=r"storage-core\[gcs\]"):

@@ -39,6 +39,29 @@ def test_of_another_kind():
     pass
 '''
 
+WAIVING = MODULE.replace(
+    "class TestOther(suite.Tags):",
+    """
+class Elsewhere(MemoryDriver):
+    name = "elsewhere"
+    async def get_tags(self, request):
+        return {}
+
+class TestOther(suite.Tags):
+    turns = True
+    waivers = "waivers.toml"
+    server = None
+    @pytest.fixture
+    def service(self):
+        return "other " + "7"
+    @pytest.fixture
+    def profile(self):
+        return Elsewhere(MemorySettings(name="other"))
+
+class TestAnother(suite.Tags):
+""",
+)
+
 FORGETFUL = """
 import pytest
 from storage_conformance import suite
@@ -149,6 +172,48 @@ def test_a_face_can_be_chosen(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     (mine,) = [json.loads((tmp_path / "report.json").read_text())]
     assert mine["face"] == "async"
+
+
+def test_in_turns_each_case_runs_on_one_face(tmp_path: Path):
+    done = pytest_on(
+        tmp_path, MODULE, "--conformance-face=turns", "--conformance-report=report.json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    mine, other = json.loads((tmp_path / "report.json").read_text())
+    counts = {face: sum(number.values()) for face, number in mine["counts"].items()}
+    assert sum(counts.values()) == len(mine["cases"]) == len(list(tags()))
+    assert all(number > 2 for number in counts.values())
+    assert other["face"] == "blocking"
+    assert len(other["cases"]) < len(list(tags())), "the other half is for a face it leaves out"
+
+
+def tags():
+    return (case_of(value) for value in vars(suite.Tags).values() if case_of(value))
+
+
+def failing(place: Path) -> list[str]:
+    """Ids of the cases that a driver without tags, which claims to have them, fails."""
+    done = pytest_on(place, WAIVING, "-k", "TestOther", "--conformance-report=report.json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    report = json.loads((place / "report.json").read_text())
+    assert report["server"] == "other 7"
+    return [row["id"] for row in report["cases"] if row["outcome"] == "failed"]
+
+
+def test_a_class_has_waivers_of_its_own(tmp_path: Path):
+    waivers = tmp_path / "waivers.toml"
+    waivers.touch()
+    text = '[[waiver]]\ncase = "{}"\nserver = "{}"\nreason = "has none"\n'
+    failed = failing(tmp_path)
+    assert failed
+    waivers.write_text("".join(text.format(case, "other 7") for case in failed))
+    done = pytest_on(tmp_path, WAIVING, "-k", "TestOther", "--conformance-report=report.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "has none" in done.stdout
+    waivers.write_text(text.format("Z99", "other 7"))
+    done = pytest_on(tmp_path, WAIVING, "-k", "TestOther")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "waives case Z99" in done.stderr
 
 
 def test_a_class_without_a_profile_is_told_what_to_write(tmp_path: Path):

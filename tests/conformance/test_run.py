@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 import storage_conformance
+import storage_core
 from storage_conformance.broken import GuessesTypes
 from storage_conformance.memory_settings import MemorySettings
+from storage_conformance.report import plain
 from storage_conformance.run import run
 from storage_core import ConfigError
 
@@ -50,7 +52,11 @@ def test_report_of_a_run_that_passes(tmp_path: Path, capsys):
     assert run(MEMORY, report=report, cases=["D0"]) == 0
     document = read(report)
     rows = document.pop("cases")
+    with storage_core.open(config=MEMORY) as storage:
+        assert document.pop("capabilities") == plain(storage.capabilities)
+    number = {"failed": 0, "waived": 0, "unsupported": 0, "passed": 9}
     assert document == {
+        "counts": {"async": number, "blocking": number},
         "schema": 1,
         "suite_version": storage_conformance.SUITE_VERSION,
         "profile": "memory",
@@ -82,7 +88,8 @@ def test_what_is_not_declared_is_unsupported_and_does_not_fail(tmp_path: Path):
     rows = read(report)["cases"]
     assert len(rows) > 10
     assert {row["outcome"] for row in rows} == {"unsupported"}
-    assert {row["reason"] for row in rows} == {"not declared: versions"}
+    reasons = {row["reason"] for row in rows}
+    assert reasons == {"not declared: versions", "not declared: delete markers"}
 
 
 def test_layers_are_put_around_the_driver_and_told(tmp_path: Path):

@@ -168,6 +168,40 @@ def test_a_response_nobody_wants_gives_its_place_back(client, serve):
 
 
 @lean
+def test_a_response_may_be_collected_inside_of_the_pool(client, serve):
+    """As the garbage collector runs anywhere, so in a thread that holds the pool's lock."""
+
+    def held(peer: Peer) -> None:
+        peer.request()
+        peer.send(LONG)
+        peer.gone()
+
+    server = serve(held)
+    gc.disable()  # until the right moment
+
+    async def main(transport):
+        cycle = [await transport.send(request(server))]
+        cycle.append(cycle)
+        del cycle
+        (station,) = transport._stations.values()
+
+        def collect() -> None:
+            with station.pool._lock:
+                gc.collect()
+
+        thread = threading.Thread(target=collect, name="hostile-gc", daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+        await client.until(lambda: len(station.pool) == 0)
+
+    try:
+        client.run(main)
+    finally:
+        gc.enable()
+
+
+@lean
 def test_a_nearly_read_response_is_read_to_its_end_by_close(client, serve):
     first_half = threading.Event()
 

@@ -15,11 +15,9 @@ from storage_core.http import HttpSettings, Origin, Request
 from storage_core.http.proxy import Proxies, bypasses, parse_proxy
 from tests.http.certificates import Authority
 from tests.http.hostile.answers import DONE, plain, then
-from tests.http.hostile.clients import KINDS, QUICK, fetch, request
+from tests.http.hostile.clients import QUICK, fetch, request
 from tests.http.hostile.server import Peer
 
-LEAN = [kind for kind in KINDS if kind.transport == "lean"]
-lean = pytest.mark.parametrize("client", LEAN, ids=lambda kind: kind.name, indirect=True)
 HTTP = Origin.of("http://data.example.org")
 HTTPS = Origin.of("https://data.example.org")
 
@@ -148,7 +146,6 @@ def test_plain_requests_name_the_whole_url(client, serve):
         assert head.get("proxy-authorization") == "Basic dXM6cHc="
 
 
-@lean
 def test_a_proxy_that_wants_a_password_for_plain_requests(client, serve):
     proxy = serve(then(plain(b"log in", status=b"407 Proxy Authentication Required")))
 
@@ -183,7 +180,6 @@ def pump(source, sink):
         sink.shutdown(socket.SHUT_WR)
 
 
-@lean
 def test_secure_requests_go_through_a_tunnel(client, serve, tmp_path):
     authority = Authority(tmp_path, "trusted")
     seen: list = []
@@ -212,7 +208,6 @@ def test_secure_requests_go_through_a_tunnel(client, serve, tmp_path):
     assert not any(head.get("proxy-authorization") for head in heads)
 
 
-@lean
 @pytest.mark.parametrize(
     ("answer", "error", "text"),
     [
@@ -240,7 +235,6 @@ def test_a_proxy_that_refuses(client, serve, answer, error, text):
     client.run(main, replace(QUICK, proxy=f"http://us:pw@127.0.0.1:{proxy.port}"))
 
 
-@lean
 def test_a_proxy_that_is_not_there(client):
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]

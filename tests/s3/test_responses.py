@@ -170,6 +170,12 @@ def test_versions_and_markers_keep_the_services_order() -> None:
     assert found[1] == VersionSummary("a", "1", False, False, second, 1, "e")
 
 
+def test_a_marker_behind_the_versions_of_its_key_comes_first() -> None:
+    text = _version("a", "1", False, 1) + _version("a", "2", True, 1, marker=True)
+    found, _ = parse_versions(f"<R>{text}</R>".encode())
+    assert [(item.version, item.is_latest) for item in found] == [("2", True), ("1", False)]
+
+
 def test_markers_behind_all_versions_are_put_in_their_places() -> None:
     text = "".join(
         (

@@ -94,13 +94,17 @@ def _launch(processes: Processes) -> Server:
     )
     processes.wait_http(endpoint, lambda status: status != 0)
     version = json.loads((module / "package.json").read_text("utf-8"))["version"]
+    return processes.server(NAME, version, endpoint, profiles(endpoint))
+
+
+def profiles(endpoint: str) -> dict[str, dict[str, object]]:
+    """What profiles of it say."""
     profile = {"driver": "azure", "endpoint_url": endpoint, "account_name": ACCOUNT}
-    profiles = {
+    return {
         "default": {**profile, "account_key": KEY},
         "denied": {**profile, "sas_token": account_sas(permissions="r", resources="s")},
         "wrong_credentials": {**profile, "account_key": WRONG_KEY},
     }
-    return processes.server(NAME, version, endpoint, profiles)
 
 
 def account_sas(*, permissions: str, resources: str, hours: int = 12) -> str:

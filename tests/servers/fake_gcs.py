@@ -25,26 +25,16 @@ UNCHECKED = {
 }
 """What passes there whatever it is, by category of the suite."""
 
-_READ = ["if_match", "if_modified_since", "if_none_match", "if_unmodified_since"]
-CAPABILITIES: dict[str, object] = {
-    "conditions": {"put": ["if_absent", "if_match"], "get": _READ, "head": _READ},
-    "multipart": False,
-    "delete_many_limit": 1,
-    "presign": [],
-    "presign_part": False,
-}
-"""What of the driver it lacks, as a profile says it."""
-
-
-_READ = ("if_match", "if_none_match", "if_modified_since", "if_unmodified_since")
+_READ = ("if_match", "if_modified_since", "if_none_match", "if_unmodified_since")
 LACKS: Mapping[str, Any] = MappingProxyType(
     {
         "multipart": False,
+        "delete_many_limit": 1,
         "conditions": {"put": ("if_absent", "if_match"), "get": _READ, "head": _READ},
     }
 )
-"""Capabilities a profile on it corrects: it knows no uploads of the XML API, and ignores the
-preconditions of copies and deletes. Those of reads the driver holds by itself."""
+"""Capabilities a profile on it corrects: it knows no uploads and no batches of the XML API, and
+ignores the preconditions of copies and deletes. Those of reads the driver holds by itself."""
 
 
 @contextmanager
@@ -91,11 +81,10 @@ def _launch(processes: Processes) -> Server:
         *("-external-url", endpoint, "-public-host", f"127.0.0.1:{port}", "-log-level", "error"),
     )
     processes.wait_http(f"{endpoint}/_internal/healthcheck")
-    profile = {
-        "driver": "gcs",
-        "endpoint_url": endpoint,
-        "project": "conformance",
-        "token": "anon",
-        "capabilities": CAPABILITIES,
-    }
-    return processes.server(NAME, _version(binary), endpoint, {"default": profile})
+    return processes.server(NAME, _version(binary), endpoint, profiles(endpoint))
+
+
+def profiles(endpoint: str) -> dict[str, dict[str, object]]:
+    """What profiles of it say."""
+    profile = {"driver": "gcs", "endpoint_url": endpoint, "project": "conformance", "token": "anon"}
+    return {"default": {**profile, "capabilities": dict(LACKS)}}

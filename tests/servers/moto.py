@@ -42,7 +42,12 @@ def _launch(processes: Processes) -> Server:
         env={"PYTHONPATH": str(CACHE.parent)},
     )
     processes.wait_http(f"{endpoint}/moto-api/data.json")
-    profile = {
+    return processes.server(NAME, metadata.version("moto"), endpoint, profiles(endpoint))
+
+
+def profiles(endpoint: str) -> dict[str, dict[str, object]]:
+    """What profiles of it say."""
+    profile: dict[str, object] = {
         "driver": "s3",
         "preset": "moto",
         "endpoint_url": endpoint,
@@ -50,4 +55,4 @@ def _launch(processes: Processes) -> Server:
         "access_key_id": "AKIAMOTO",
         "secret_access_key": "moto-checks-no-secret",
     }
-    return processes.server(NAME, metadata.version("moto"), endpoint, {"default": profile})
+    return {"default": profile}

@@ -124,7 +124,7 @@ def _launch(processes: Processes) -> Server:
     processes.wait_http(endpoint)
     version = re.search(r"ceph version ([0-9.]+)", processes.run("radosgw", "--version"))
     return processes.server(
-        NAME, version[1] if version else "unknown", endpoint, _profiles(endpoint)
+        NAME, version[1] if version else "unknown", endpoint, profiles(endpoint)
     )
 
 
@@ -164,8 +164,9 @@ def _step(processes: Processes, *command: str | Path) -> None:
             return
 
 
-def _profiles(endpoint: str) -> dict[str, dict[str, str]]:
-    profile = {
+def profiles(endpoint: str) -> dict[str, dict[str, object]]:
+    """What profiles of it say."""
+    profile: dict[str, object] = {
         "driver": "s3",
         "preset": "ceph",
         "endpoint_url": endpoint,

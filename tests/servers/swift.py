@@ -161,7 +161,7 @@ def _launch(processes: Processes) -> Server:
     version = processes.run(
         python, "-c", "from importlib.metadata import version; print(version('swift'), end='')"
     )
-    return processes.server(NAME, version, endpoint, _profiles(endpoint))
+    return processes.server(NAME, version, endpoint, profiles(endpoint))
 
 
 def _ring(processes: Processes, python: Path, name: str, port: int) -> None:
@@ -175,8 +175,9 @@ def _ring(processes: Processes, python: Path, name: str, port: int) -> None:
         processes.run(python, "-m", "swift.cli.ringbuilder", builder, *words)
 
 
-def _profiles(endpoint: str) -> dict[str, dict[str, str]]:
-    profile = {
+def profiles(endpoint: str) -> dict[str, dict[str, object]]:
+    """What profiles of it say."""
+    profile: dict[str, object] = {
         "driver": "s3",
         "preset": "swift",
         "endpoint_url": endpoint,

@@ -156,7 +156,7 @@ class WriteFaults(ThroughProxy):
     @case(
         "P26",
         "a part whose request or answer is lost is sent again, and counts once",
-        clause="Multipart sessions",
+        clause="Multipart",
         needs=MULTIPART,
     )
     def test_p26_parts(self, bucket: Bucket, through: Through, capabilities: Capabilities) -> None:
@@ -174,7 +174,7 @@ class WriteFaults(ThroughProxy):
     @case(
         "P27",
         "a completion whose answer is lost succeeded, and says so",
-        clause="Multipart sessions",
+        clause="Multipart",
         needs=MULTIPART,
     )
     def test_p27_complete(self, bucket: Bucket, through: Through) -> None:
@@ -198,7 +198,7 @@ class WriteFaults(ThroughProxy):
                 completed(*[None] * number, fault)
         assert list(bucket.list_uploads()) == []
 
-    @case("P28", "a session is not left behind by a writer that fails", clause="Multipart sessions")
+    @case("P28", "a session is not left behind by a writer that fails", clause="Multipart")
     def test_p28_writer(self, bucket: Bucket, through: Through, capabilities: Capabilities) -> None:
         if not capabilities.multipart:
             unsupported("the profile has no sessions to leave behind")

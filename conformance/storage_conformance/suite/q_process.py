@@ -86,7 +86,7 @@ class Process(Suite):
         driver = pickle.loads(pickle.dumps(storage.driver))
         assert type(driver) is type(storage.driver)
         with storage_core.open_driver(driver) as again:
-            assert again.capabilities == storage.capabilities
+            assert again.driver.capabilities == storage.driver.capabilities
             name = bucket.name
             if again.bucket_exists(name):
                 again.bucket(name).put("a", b"1")

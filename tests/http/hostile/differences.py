@@ -27,6 +27,7 @@ OTHERWISE: dict[tuple[str, str | None], str] = {
     ("extension", "aiohttp"): _BY_TIME,
     ("size", "aiohttp"): _BY_TIME,
     ("part-again", "aiohttp"): "it does not tell whether a part of the head had come",
+    ("no-farewell", "aiohttp"): "asyncio's TLS does not tell; services announce their lengths",
     ("interrupted-connect", "urllib3"): "it leaves the socket to the garbage collector",
     ("empty-query", "aiohttp"): "yarl drops the question mark, so it is refused instead",
 }

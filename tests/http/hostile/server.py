@@ -58,7 +58,7 @@ class Peer:
         raw = self._until(b"\r\n\r\n")
         first, *lines = raw.decode("latin-1").split("\r\n")
         method, target, version = first.split(" ")
-        assert version == "HTTP/1.1"
+        assert version == "HTTP/1.1" or (method, version) == ("CONNECT", "HTTP/1.0")
         fields = []
         for line in lines:
             name, colon, value = line.partition(": ")

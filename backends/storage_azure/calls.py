@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import time
+from time import sleep, time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -11,6 +11,7 @@ from storage_azure.credentials import Account
 from storage_azure.errors import REFUSED, Asked, Context, error_of
 from storage_azure.keys import encode_key, quote_name
 from storage_azure.signing import API_VERSION, Query, encode_query
+from storage_core import deadline
 from storage_core.driver import IO, Driver
 from storage_core.errors import StorageError
 from storage_core.http.dates import format_http_date, parse_http_date
@@ -27,6 +28,8 @@ ANSWER_LIMIT: Final = 64 * 1024**2
 REMEMBERED: Final = 1000
 """Buckets whose path is kept."""
 _ERROR_LIMIT: Final = 1024**2
+PAUSE: Final = 0.5
+"""Seconds between two looks at a copy that the service makes by and by."""
 
 
 class Calls(Driver):
@@ -186,6 +189,15 @@ class Calls(Driver):
     ) -> Mapping[str, str]:
         """As `_send`, for answers whose headers tell all."""
         return await self._done(await self._send(asked, method, path, headers, query, body))
+
+    async def _pause(self) -> None:
+        """Wait before the service is asked again how far it is."""
+        if self.io == "blocking":
+            sleep(max(0.0, deadline.left(PAUSE)))  # noqa: ASYNC251 - no loop runs here
+            return
+        import asyncio
+
+        await asyncio.sleep(PAUSE)
 
     def _now(self, headers: Mapping[str, str]) -> float:
         """The service's time as an answer of it tells, in seconds of the epoch."""

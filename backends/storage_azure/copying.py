@@ -233,6 +233,7 @@ class Copying(Updates):
             headers["x-ms-requires-sync"] = "true"
         answer = await self._copy_request(source, goal, headers)
         while answer.get("x-ms-copy-status", "success") == "pending":
+            await self._pause()
             answer = await self._call(_TARGET, "HEAD", goal.path, {})
         status = answer.get("x-ms-copy-status", "success")
         if status != "success":

@@ -96,7 +96,7 @@ def _failures(
     root = responses.result_root(data, "DeleteResult")
     if root.name == "Error":
         raise _error_of(root)
-    found = {}
+    found: dict[tuple[str, str | None], StorageError] = {}
     for item in root.all("Error"):
         error = _error_of(item)
         if not isinstance(error, ObjectNotFoundError):

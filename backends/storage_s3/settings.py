@@ -240,7 +240,7 @@ def _contradictions(settings: S3Settings) -> list[tuple[bool, str]]:
         ),
         (
             settings.endpoint_url is None and settings.aws_profile is None and not aws,
-            f"preset {settings.preset_name!r} needs endpoint_url, the address of the service",
+            "this preset needs endpoint_url, the address of the service",
         ),
         (
             settings.endpoint_url is not None and not _is_url(settings.endpoint_url),

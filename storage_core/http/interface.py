@@ -103,6 +103,10 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = EMPTY
     body: Buffer | Content | None = None
 
+    def __repr__(self) -> str:
+        # Queries and headers hold signatures and tokens.
+        return f"<Request {self.method} {self.origin.url}{self.target.partition('?')[0]}>"
+
     @property
     def url(self) -> str:
         """The absolute URL."""

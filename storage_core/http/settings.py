@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt
@@ -36,7 +36,7 @@ class HttpSettings:
     """Certificate (PEM) that the client shows."""
     client_key: str | None = None
     """Key of `client_cert`, where that file does not hold it."""
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
     """Proxy for all requests, such as `http://proxy.example.org:3128`; credentials in it are
     sent to the proxy alone."""
     trust_env: bool = True

@@ -157,3 +157,27 @@ def test_a_service_without_the_newer_requests_is_asked_once() -> None:
     assert [r.method for r in hidden] == ["PUT", "PUT", "PUT", "DELETE"]
     run(driver.copy(request))
     assert sum("x-ms-copy-source-blob-properties" in r.headers for r in script.seen) == 1
+
+
+def test_a_copy_that_takes_its_time_is_asked_for_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses = 0
+
+    async def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+
+    def play(request: Request) -> Response:
+        if request.method == "HEAD":
+            pending = request.target.startswith("/target") and pauses < 3
+            status = "pending" if pending else "success"
+            return sized(6 * GIB // 20, **{"x-ms-copy-status": status})
+        if "x-ms-copy-source-blob-properties" in request.headers:
+            return refused(501, "APINotImplemented")
+        return answer(202, x_ms_copy_status="pending")
+
+    driver, script = scripted(play)
+    monkeypatch.setattr(driver, "_pause", pause)
+    assert run(driver.copy(REQUEST)).result is not None
+    assert script.said.count("HEAD /target/c") == pauses == 3

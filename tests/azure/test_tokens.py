@@ -89,8 +89,10 @@ def test_a_refused_token_is_replaced_once(identity: Identity) -> None:
 
 def test_a_late_refusal_of_an_old_token_keeps_the_new_one(identity: Identity) -> None:
     def late(_: Request) -> Response:
-        driver._account.tokens.refused()  # another task was refused, and has a new one
-        run_now(driver._account.tokens.get())
+        tokens = driver._account.tokens
+        assert tokens is not None
+        tokens.refused()  # another task was refused, and has a new one
+        run_now(tokens.get())
         return refused(401, "InvalidAuthenticationInfo")
 
     driver, script = scripted(late, account_key=None)

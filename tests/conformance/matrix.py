@@ -19,8 +19,10 @@ from typing import Any
 
 from storage_conformance import SUITE_VERSION
 from storage_conformance.cases import CATEGORIES, Case, Need
+from storage_conformance.report import load_waivers
 from storage_conformance.suite import all_cases
 from storage_core.model import Capabilities
+from tests.conformance.on_server import WAIVERS
 from tests.servers import UNCHECKED
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +41,7 @@ class Run:
 
     Attributes:
         outcomes: Outcome to the ids of its cases.
-        reasons: Id to the reason of cases that did not pass.
+        reasons: Id to the reason of cases that are waived.
     """
 
     driver: str
@@ -53,15 +55,18 @@ class Run:
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Run:
         """That of a report."""
-        rows = report["cases"]
+        rows, server = report["cases"], _without_place(report["server"], report["driver"])
+        waivers = {
+            key: one for path in WAIVERS.glob("*.toml") for key, one in load_waivers(path).items()
+        }
         return cls(
             report["driver"],
-            _without_place(report["server"], report["driver"]),
+            server,
             report["layers"],
             report["capabilities"],
             report["counts"],
             {name: [r["id"] for r in rows if r["outcome"] == name] for name in OUTCOMES},
-            {row["id"]: row["reason"] for row in rows if row["reason"]},
+            {r["id"]: waivers[r["id"], server].reason for r in rows if r["outcome"] == "waived"},
         )
 
     @property
@@ -280,7 +285,9 @@ def _unchecked(runs: Sequence[Run]) -> str:
     for server in dict.fromkeys(run.server for run in runs):
         found = UNCHECKED.get(server.partition(" ")[0])
         if found is not None:
-            texts = [f"{text} ({letter})" for letter, text in found.items()] or ["nothing is known"]
+            texts = [f"{text} ({letter})" for letter, text in found.items()] or [
+                "nothing that is known"
+            ]
             lines.append(f"- **{server}**: {'; '.join(texts)}.")
     return "\n".join(lines)
 

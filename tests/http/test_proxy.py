@@ -123,6 +123,13 @@ def test_credentials_are_decoded_and_not_shown():
     assert proxy.authorization not in f"{proxy!r} {proxy}"
 
 
+def test_nothing_that_holds_secrets_shows_them():
+    secret = "s3cr3t"
+    asked = Request("GET", HTTPS, f"/b/k?sig={secret}", {"authorization": secret})
+    assert repr(asked).endswith("/b/k>")
+    assert secret not in f"{asked!r} {HttpSettings(proxy=f'http://u:{secret}@a:1')!r}"
+
+
 def test_plain_requests_name_the_whole_url(client, serve):
     seen = []
 

@@ -46,6 +46,7 @@ from storage_core.requests import (
 )
 from storage_core.streams import BytesStream, ObjectStream
 from storage_fsspec import errors, listing, names, times, trailer
+from storage_fsspec.serial import Serial, shareable
 from storage_fsspec.stream import BLOCK, FileStream
 from storage_fsspec.trailer import Trailer
 
@@ -120,7 +121,7 @@ class FsspecDriver(Driver):
         # A listing has to see the writes of others.
         made.dircache.use_listings_cache = False
         made.dircache.clear()
-        return made
+        return shareable(made)
 
     async def close(self) -> None:
         self._fs = None
@@ -133,7 +134,7 @@ class FsspecDriver(Driver):
 
     def filesystem(self) -> Any:
         """The fsspec filesystem itself."""
-        return self._fs
+        return self._fs._target if isinstance(self._fs, Serial) else self._fs
 
     # --- buckets ----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from storage_core.errors import (
+    AuthenticationError,
     ConflictError,
     ObjectNotFoundError,
     PermissionDeniedError,
@@ -32,11 +33,17 @@ def classify(error: Exception) -> StorageError | None:
         if error.errno in _FULL:
             return QuotaExceededError("the filesystem is full", status=error.errno)
         return UnavailableError(f"the filesystem failed: {_said(error)}", status=error.errno)
+    if type(error).__name__ in _REFUSED:
+        return AuthenticationError(
+            "the filesystem does not accept the credentials; see options and secrets"
+        )
     if isinstance(error, EOFError) or type(error).__module__.partition(".")[0] in _TRANSPORTS:
         return UnavailableError(f"the connection failed: {_said(error)}")
     return None
 
 
+# Of paramiko and asyncssh.
+_REFUSED = frozenset(("AuthenticationException", "PermissionDenied"))
 _TRANSPORTS = frozenset(("aiohttp", "asyncssh", "ftplib", "httpx", "paramiko", "requests"))
 
 

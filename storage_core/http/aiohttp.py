@@ -178,10 +178,7 @@ class AiohttpTransport(Transport):
     ) -> Response:
         early = False
         try:
-            if upload is not None and not upload.done:
-                await asyncio.sleep(0)  # the answer and the end of the body may meet
-                if early := not upload.done:
-                    await upload.stop()
+            early = upload is not None and await upload.stop()
             return _response(answer, request, attempt, early=early)
         except BaseException:
             answer.close()

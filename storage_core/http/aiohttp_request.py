@@ -20,6 +20,9 @@ from storage_core.http.transport import MEMORY
 from storage_core.http.upload import PIECE, held_back
 from storage_core.model import Buffer
 
+TURNS = 10
+"""Turns of the loop that the task of a body gets to come to its end."""
+
 
 class StaleError(Exception):
     """The connection out of the pool is not to be used; nothing was sent on it."""
@@ -129,6 +132,7 @@ class Upload(aiohttp.Payload):
 
     Attributes:
         begun: Something of it was asked for.
+        given: Bytes handed over so far.
         done: All of it was handed over.
         failure: What the body raised, or that the service took nothing of it in time.
     """
@@ -141,6 +145,7 @@ class Upload(aiohttp.Payload):
         self._task: asyncio.Task[Any] | None = None
         self._ended = asyncio.Event()
         self._stopped = False
+        self.given = 0
         self.done = False
         self.failure: Exception | None = None
 
@@ -190,8 +195,10 @@ class Upload(aiohttp.Payload):
                 # A copy: the piece may change once the next is asked for, and a transport
                 # keeps what it was given until it went out.
                 part = piece if isinstance(piece, bytes) and len(piece) <= PIECE else None
+                if self.given:
+                    await asyncio.sleep(0)  # so that an answer is seen while all goes out at once
+                self.given += min(PIECE, len(view) - start)
                 await self._put(writer, part or bytes(view[start : start + PIECE]))
-                await asyncio.sleep(0)  # so that an answer is seen while all goes out at once
 
     async def _put(self, writer: AbstractStreamWriter, part: bytes) -> None:
         seconds = self._attempt.read_timeout
@@ -204,10 +211,22 @@ class Upload(aiohttp.Payload):
             )
             raise
 
-    async def stop(self) -> None:
-        """Send no more of it, as its answer came; return when nobody reads it any more."""
+    async def stop(self) -> bool:
+        """Send no more of it, as its answer came; return when nobody reads it any more.
+
+        Returns:
+            Whether it was in the middle.
+        """
+        # The answer to all of it may be there before its task has seen that all went out.
+        for _ in range(TURNS):
+            if self.done or (self._size is not None and self.given < self._size):
+                break
+            await asyncio.sleep(0)
+        if self.done:
+            return False
         self._stopped = True
         await self.abort()
+        return True
 
     async def abort(self) -> None:
         """The same after a failure: the connection is given up."""

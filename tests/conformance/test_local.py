@@ -15,6 +15,8 @@ class TestLocal(suite.All):
 
 
 class TestLayeredLocal(suite.All):
+    turns = True
+
     @pytest.fixture
     def profile(self, local_root: Path):
         return {

@@ -12,6 +12,8 @@ class TestMemory(suite.All):
 
 
 class TestLayeredMemory(suite.All):
+    turns = True
+
     @pytest.fixture
     def profile(self):
         return {

@@ -182,7 +182,7 @@ def test_a_host_that_does_not_answer(client: Client, full: int):
             await transport.send(asked)
         assert seen.value.unsent
 
-    client.run(main, HASTY)
+    client.run(main, replace(QUICK, connect_timeout=0.3))
 
 
 def test_all_connections_in_use(client: Client, serve):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -579,34 +578,6 @@ def test_an_interpreter_that_ends_without_close_says_nothing(serve, way):
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_an_interrupt_drops_the_connection(serve):
-    reached = threading.Event()
-
-    def stalls(peer: Peer) -> None:
-        peer.request()
-        reached.set()
-        peer.gone()
-
-    server = serve(stalls, then(plain()))
-    transport = BlockingTransport(QUICK)
-
-    main = threading.get_ident()
-
-    def interrupt():
-        assert reached.wait(20)
-        signal.pthread_kill(main, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        drive(transport.send(request(server)))
-    thread.join()
-    (station,) = transport._stations.values()
-    assert not len(station.pool)
-    assert drive(fetch(transport, request(server))) == (200, DONE)
-    drive(transport.close())
 
 
 def test_sockets_do_not_outlive_a_forgotten_transport(serve):

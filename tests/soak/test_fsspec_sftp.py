@@ -15,10 +15,10 @@ class TestSftp(suite.All):
     turns = True
 
     @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    def sftp(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         with serving(tmp_path_factory.mktemp("sftp")) as profile:
             yield profile
 
     @pytest.fixture
-    def profile(self, server: dict[str, Any]) -> dict[str, Any]:
-        return server
+    def profile(self, sftp: dict[str, Any]) -> dict[str, Any]:
+        return sftp

@@ -16,14 +16,13 @@ from dataclasses import replace
 import pytest
 
 from storage_core.errors import (
-    ClosedError,
     InvalidRequestError,
     OperationTimeoutError,
     UnavailableError,
 )
 from storage_core.http.blocking import BlockingTransport
 from storage_core.runtime import drive
-from tests.http.hostile.answers import DONE, OK, chunked, plain, then
+from tests.http.hostile.answers import DONE, OK, plain, then
 from tests.http.hostile.clients import KINDS, QUICK, fetch, request
 from tests.http.hostile.server import GoneError, Peer
 
@@ -48,28 +47,6 @@ def answers_all(peer: Peer) -> None:
         while True:
             peer.request()
             peer.send(plain())
-
-
-def closed_over(done: threading.Event, *answers: bytes):
-    def script(peer: Peer) -> None:
-        closes_after(*answers)(peer)
-        peer.close()
-        done.set()
-
-    return script
-
-
-@lean
-def test_one_connection_serves_one_request_after_the_other(client, serve):
-    server = serve(then(plain(), chunked(b"a", b"b"), plain(b""), plain(b"x" * 300_000)))
-
-    async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
-        assert await fetch(transport, request(server, "PUT", body=b"abc")) == (200, b"ab")
-        assert await fetch(transport, request(server)) == (200, b"")
-        assert await fetch(transport, request(server)) == (200, b"x" * 300_000)
-
-    client.run(main)
 
 
 @lean
@@ -228,18 +205,6 @@ def test_a_nearly_read_response_is_read_to_its_end_by_close(client, serve):
 
 
 @lean
-def test_no_connection_is_kept_without_idle_time(client, serve):
-    server = serve(then(plain()), then(plain()))
-
-    async def main(transport):
-        for _ in range(2):
-            assert await fetch(transport, request(server)) == (200, DONE)
-
-    client.run(main, replace(QUICK, idle_timeout=0.0))
-    assert server.accepted == 2
-
-
-@lean
 def test_an_idle_connection_expires(client, serve):
     server = serve(then(plain()), then(plain()))
 
@@ -267,120 +232,6 @@ def test_idle_connections_are_closed_without_being_asked_for(client, serve):
         assert not len(station.pool)
 
     client.run(main, replace(QUICK, idle_timeout=0.1, read_timeout=0.4))
-
-
-@lean
-@pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_a_connection_closed_while_idle_is_noticed(client, serve, method):
-    closed = threading.Event()
-    server = serve(closed_over(closed, plain()), then(plain()))
-
-    async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
-        await client.until(closed.is_set)
-        body = b"abc" if method == "PUT" else None
-        assert await fetch(transport, request(server, method, body=body)) == (200, DONE)
-
-    client.run(main)
-    assert server.accepted == 2
-
-
-@lean
-def test_what_comes_on_an_idle_connection_is_no_answer(client, serve):
-    sent = threading.Event()
-
-    def chatty(peer: Peer) -> None:
-        peer.request()
-        peer.send(plain())
-        peer.send(plain(b"poison"))
-        sent.set()
-        peer.gone()
-
-    server = serve(chatty, then(plain()))
-
-    async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
-        await client.until(sent.is_set)
-        assert await fetch(transport, request(server)) == (200, DONE)
-
-    client.run(main)
-    assert server.accepted == 2
-
-
-def takes_and_closes(peer: Peer) -> None:
-    """Answer once, then close in the middle of the second request."""
-    peer.request()
-    peer.send(plain())
-    peer.request()
-
-
-@lean
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_read_is_sent_again_once_when_the_kept_connection_closes(client, serve, method):
-    server = serve(takes_and_closes, then(plain(b"" if method == "HEAD" else DONE)))
-
-    async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
-        status, _ = await fetch(transport, request(server, method))
-        assert status == 200
-
-    client.run(main)
-    assert server.accepted == 2
-
-
-@lean
-@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
-def test_a_write_is_not_sent_again(client, serve, method):
-    server = serve(takes_and_closes)
-
-    async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
-        with pytest.raises(UnavailableError) as seen:
-            await transport.send(request(server, method, body=b"abc"))
-        assert not seen.value.unsent
-
-    client.run(main)
-    assert server.accepted == 1
-
-
-@lean
-def test_a_read_is_not_sent_a_third_time(client, serve):
-    server = serve(takes_and_closes, lambda peer: peer.request())
-
-    async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
-        with pytest.raises(UnavailableError) as seen:
-            await transport.send(request(server))
-        assert not seen.value.unsent
-
-    client.run(main)
-    assert server.accepted == 2
-
-
-@lean
-def test_a_new_connection_that_closes_is_an_error(client, serve):
-    server = serve(lambda peer: peer.request())
-
-    async def main(transport):
-        with pytest.raises(UnavailableError) as seen:
-            await transport.send(request(server, target="/a?sig=hush"))
-        assert f"127.0.0.1:{server.port}" in str(seen.value)
-        assert "hush" not in str(seen.value)
-
-    client.run(main)
-
-
-@lean
-def test_after_close_nothing_is_sent(client, serve):
-    server = serve(then(plain()))
-
-    async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
-        await transport.close()
-        with pytest.raises(ClosedError):
-            await transport.send(request(server))
-
-    client.run(main)
 
 
 @lean

@@ -15,7 +15,7 @@ BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 # Modules with the whole suite on a driver.
 SUITES := $(addprefix tests/conformance/test_,$(addsuffix .py,local memory fsspec s3 azure gcs)) \
-  tests/soak/test_s3_servers.py
+  tests/soak/test_s3_radosgw.py
 
 .PHONY: help demo test test-full servers check format bench conformance clean
 .DELETE_ON_ERROR:

@@ -31,6 +31,8 @@ PAGE = ROOT / "docs" / "matrix.md"
 README = ROOT / "README.md"
 
 STRICT = "strict-gcs"
+DRIVERS = ("local", "memory", "s3", "azure", "gcs", "fsspec")
+"""In the order of the tables."""
 OUTCOMES = ("passed", "failed", "unsupported", "waived")
 FACES = ("blocking", "async")
 
@@ -55,7 +57,7 @@ class Run:
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Run:
         """That of a report."""
-        rows, server = report["cases"], _without_place(report["server"], report["driver"])
+        rows, server = report["cases"], _without_place(report["server"])
         waivers = {
             key: one for path in WAIVERS.glob("*.toml") for key, one in load_waivers(path).items()
         }
@@ -79,14 +81,15 @@ class Run:
     @property
     def server_name(self) -> str:
         """The server without its version."""
-        return self.server.partition(" ")[0]
+        return re.sub(r" [0-9][0-9.]*$", "", self.server)
 
     @property
     def title(self) -> str:
         """How it is called in tables."""
         also = ["versions"] if self.capabilities["versions"] else []
         also += [f"{layer} layer" for layer in self.layers]
-        return self.server + (f" ({', '.join(also)})" if also else "")
+        name = "in process" if self.server == self.driver else self.server
+        return name + (f" ({', '.join(also)})" if also else "")
 
     @property
     def declared(self) -> Capabilities:
@@ -101,9 +104,9 @@ class Run:
         return next((name for name in OUTCOMES if case in self.outcomes[name]), None)
 
 
-def _without_place(server: str, driver: str) -> str:
-    """The server, or "in process" where the driver is all there is, and tells where its data lie."""
-    return "in process" if server.startswith((f"{driver} ", f"{driver}:")) else server
+def _without_place(server: str) -> str:
+    """What a driver without a server says of itself tells where its data lie: leave that out."""
+    return " ".join(word for word in server.split() if not word.startswith(("/", "'")))
 
 
 # --- reading and keeping --------------------------------------------------------------
@@ -120,9 +123,10 @@ def load(path: Path = DATA) -> list[Run]:
 
 def save(runs: Iterable[Run], path: Path = DATA) -> None:
     """Keep runs: one line for the cases of an outcome."""
+    order = sorted(runs, key=lambda run: (DRIVERS.index(run.driver), run.server, run.title))
     rows = [
         {**asdict(run), "outcomes": {k: " ".join(v) for k, v in run.outcomes.items()}}
-        for run in runs
+        for run in order
     ]
     document = {"suite_version": SUITE_VERSION, "runs": rows}
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -152,7 +156,8 @@ INTRODUCTION = """\
 Made by `make conformance` out of the reports of the [conformance suite](conformance.md), \
 {cases} cases; a test holds it against the cases and the capabilities of today. *Unsupported* \
 means: not declared, and the call was refused with nothing sent. *Waived* means: the server is \
-at fault, see [below](#waivers).
+at fault, see [below](#waivers). OpenStack Swift is run by `make test-full` and is not in these \
+tables.
 
 ## Runs
 
@@ -225,7 +230,9 @@ def _columns(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
 
 
 def _heads(columns: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"`{driver}`, {server}" for driver, server in columns]
+    return [
+        f"`{driver}`" + ("" if server == driver else f", {server}") for driver, server in columns
+    ]
 
 
 def _needs(cases: Iterable[Case]) -> dict[str, tuple[Need, list[str]]]:
@@ -283,7 +290,7 @@ def _categories(runs: Sequence[Run], cases: Sequence[Case]) -> str:
 def _unchecked(runs: Sequence[Run]) -> str:
     lines = []
     for server in dict.fromkeys(run.server for run in runs):
-        found = UNCHECKED.get(server.partition(" ")[0])
+        found = UNCHECKED.get(re.sub(r" [0-9][0-9.]*$", "", server))
         if found is not None:
             texts = [f"{text} ({letter})" for letter, text in found.items()] or [
                 "nothing that is known"
@@ -330,9 +337,9 @@ def readme_table(runs: Sequence[Run]) -> str:
     capabilities = runpy.run_path(str(ROOT / "examples" / "capabilities.py"))["table"]()
     columns = _columns([run for run in runs if not run.layers])
     rows = []
-    for (driver, server), (run, *_) in columns.items():
+    for (driver, _), (run, *_) in columns.items():
         number = {outcome: str(len(run.outcomes[outcome])) for outcome in OUTCOMES}
-        rows.append([f"`{driver}`", server, *(number[outcome] for outcome in OUTCOMES)])
+        rows.append([f"`{driver}`", run.title, *(number[outcome] for outcome in OUTCOMES)])
     return f"{capabilities}\n\n{_table(['Driver', 'Server', *OUTCOMES], rows)}"
 
 

@@ -19,13 +19,13 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
     "fake-gcs-server": fake_gcs.profiles(NOWHERE)["default"],
     "moto": moto.profiles(NOWHERE)["default"],
     "radosgw": radosgw.profiles(NOWHERE)["default"],
-    "swift": swift.profiles(NOWHERE)["default"],
 }
 """Of the servers whose profiles are known before they run."""
 
 
 def test_every_server_was_run():
-    assert {run.server_name for run in RUNS.values()} >= set(SERVERS)
+    # Swift is for `make test-full` alone.
+    assert {run.server_name for run in RUNS.values()} >= set(SERVERS) - {swift.NAME}
     assert {run.driver for run in RUNS.values()} >= {"local", "memory", "s3", "azure", "gcs"}
 
 
@@ -35,7 +35,7 @@ def test_every_run_has_all_cases_on_both_faces_and_none_failed():
 
 def test_an_incomplete_run_is_not_published(tmp_path: Path):
     (run, *_) = RUNS.values()
-    outcomes = {**run.outcomes, "passed": run.outcomes["passed"][1:], "failed": ["A01"]}
+    outcomes = {**run.outcomes, "passed": run.outcomes["passed"][1:], "failed": ["A02"]}
     broken = matrix.Run(**{**vars(run), "outcomes": outcomes, "counts": {"async": {}}})
     found = matrix.incomplete([broken])
     assert [problem.split(": ")[1] for problem in found] == [

@@ -1,4 +1,4 @@
-"""The whole suite on the S3 driver and servers of two other makes, which check signatures."""
+"""The whole suite on the S3 driver and Ceph's radosgw, which checks signatures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from storage_conformance import suite
 from tests.conformance.on_server import LAYERED, WAIVERS, OnServer
 from tests.servers import Server
-from tests.servers.fixtures import radosgw, swift  # noqa: F401 - fixtures
+from tests.servers.fixtures import radosgw  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.soak
 
@@ -22,11 +22,3 @@ class TestS3RadosgwWhole(OnServer, suite.All):
 
 class TestLayeredS3Radosgw(TestS3RadosgwWhole):
     extra = LAYERED
-
-
-class TestS3Swift(OnServer, suite.All):
-    waivers = WAIVERS / "swift.toml"
-
-    @pytest.fixture
-    def on(self, swift: Server) -> Server:  # noqa: F811
-        return swift

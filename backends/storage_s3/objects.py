@@ -83,6 +83,10 @@ _GONE = frozenset(("NoSuchKey", "NoSuchVersion"))
 _delete_results = Columns(DeleteResult).rows
 
 
+_SMALL = 64 * 1024
+"""Bytes of an object that are taken whole from a service that ignores ranges."""
+
+
 class Plan(NamedTuple):
     """How a body is sent.
 
@@ -248,6 +252,8 @@ class Objects(Calls):
                 raise
             return BytesStream(info, b"")
         try:
+            if wanted is not None and response.status == 200 and response.data is None:
+                await _small(response)
             return self._stream(response, key, wanted)
         except BaseException:
             await response.close()
@@ -374,6 +380,12 @@ class Objects(Calls):
         payload = sha256(data).hexdigest()
         response = await self._send(asked, "PUT", bucket, key, query, headers, data, payload)
         await self._done(response)
+
+
+async def _small(response: Response) -> None:
+    """Take in an object that came whole instead of a range, if it is small."""
+    if response.length is not None and response.length <= _SMALL:
+        response.data = await response.body(_SMALL)
 
 
 def unmet(error: ObjectNotFoundError) -> PreconditionFailedError:

@@ -61,7 +61,8 @@ def test_capabilities_are_those_of_today(key: str, request: pytest.FixtureReques
 
 def test_every_waiver_is_used_and_nothing_else_is_waived():
     waived = {(case, run.server) for run in RUNS.values() for case in run.outcomes["waived"]}
-    allowed = {key for path in WAIVERS.glob("*.toml") for key in load_waivers(path)}
+    lists = [path for path in WAIVERS.glob("*.toml") if path.stem != swift.NAME]
+    allowed = {key for path in lists for key in load_waivers(path)}
     assert waived == allowed
 
 

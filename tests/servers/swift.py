@@ -36,15 +36,6 @@ STORES = {
 USERS = {"default": ("test:tester", "the-secret-of-the-first-user")}
 USERS["denied"] = ("test:stranger", "the-secret-of-another-user")
 
-CLUSTER = """\
-[swift-hash]
-swift_hash_path_suffix = conformance
-
-[swift-constraints]
-max_meta_value_length = 4096
-max_meta_overall_size = 8192
-"""
-
 COMMON = """\
 [DEFAULT]
 bind_ip = 127.0.0.1
@@ -153,7 +144,7 @@ def _launch(processes: Processes) -> Server:
     python = prepare() / "bin" / "python"
     folder = processes.folder
     (folder / "devices" / "d1").mkdir(parents=True)
-    (folder / "swift.conf").write_text(CLUSTER)
+    (folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = conformance\n")
     *store_ports, port = free_ports(len(STORES) + 1)
     common = {"folder": folder, "user": pwd.getpwuid(os.getuid()).pw_name}
     for name, store_port in zip(STORES, store_ports, strict=True):

@@ -56,6 +56,7 @@ def test_a_new_driver_passes_its_own_tests_at_once(venv: Venv, tmp_path: Path):
     passed(venv, skeleton, "--conformance-face", "turns")
     shown = run(
         venv.home / "bin" / "storage", "conformance", "--profile", "acme", "--case", "A0",
+        "--report", "report.json",
         cwd=tmp_path, STORAGE_PROFILES__ACME__DRIVER="acme-cloud",
     )  # fmt: skip
     assert "acme-cloud (profile acme" in shown

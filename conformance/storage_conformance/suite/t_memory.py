@@ -11,10 +11,11 @@ from collections.abc import Callable
 import pytest
 
 from storage_conformance import streaming, workers
-from storage_conformance.cases import case
+from storage_conformance.cases import case, unsupported
 from storage_conformance.fixtures import Suite
 from storage_conformance.profiles import ProfileSpec
 from storage_core import Bucket, StorageError
+from storage_core.model import Capabilities
 
 LIMIT = 64 * 1024 * 1024
 """Bytes by which a process may grow."""
@@ -24,9 +25,11 @@ class Memory(Suite):
     """Cases T."""
 
     @pytest.fixture
-    def large(self, request: pytest.FixtureRequest) -> int:
+    def large(self, request: pytest.FixtureRequest, capabilities: Capabilities) -> int:
         """Bytes of a large object."""
         mebibytes: int = request.config.getoption("--conformance-large")
+        if capabilities.max_object_size < mebibytes * 1024 * 1024:
+            unsupported(f"objects of the profile end at {capabilities.max_object_size} bytes")
         return mebibytes * 1024 * 1024
 
     @pytest.fixture

@@ -15,6 +15,7 @@ from storage_core.errors import (
     BucketExistsError,
     BucketNotEmptyError,
     BucketNotFoundError,
+    InvalidRequestError,
     ObjectNotFoundError,
     PreconditionFailedError,
     QuotaExceededError,
@@ -68,8 +69,8 @@ class SqliteDriver(Driver):
         conditions={"put": _WRITES, "delete": frozenset({"if_match"})},
         unsized_put=True,
         write_ids=True,
-        max_put_size=512 * 1024**2,  # a value of SQLite ends at 1 GB
-        max_object_size=512 * 1024**2,
+        max_put_size=32 * 1024**2,  # a row is written and read as a whole
+        max_object_size=32 * 1024**2,
         checksums=frozenset({"crc32c", "md5", "sha1", "sha256"}),
         default_checksum="crc32c",
         ordered_listing=True,
@@ -84,7 +85,7 @@ class SqliteDriver(Driver):
     async def open(self, io: IO) -> None:
         await super().open(io)
         self._threads = threading.local()
-        self._turn = threading.Lock()
+        self._turn, self._pid = threading.Lock(), os.getpid()
         self._connections: list[sqlite3.Connection] = []
         with self._transaction() as database:
             for statement in _SCHEMA.split(";"):
@@ -111,6 +112,8 @@ class SqliteDriver(Driver):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._pid != os.getpid():  # a fork may have copied the lock while it was held
+            self._turn, self._pid = threading.Lock(), os.getpid()
         own = vars(self._threads)
         if own.get("pid") != os.getpid():  # no connection may cross a fork
             file = self.settings.file  # type: ignore[attr-defined]
@@ -169,7 +172,8 @@ class SqliteDriver(Driver):
     # --- objects ----------------------------------------------------------------------
 
     async def put(self, request: PutRequest) -> PutResult:
-        await self.head_bucket(request.bucket)  # before the body is read in vain
+        with self._transaction() as database:
+            _need(database, request.bucket)  # before the body is read in vain
         body = request.body
         data = body.data if body.data is not None else b"".join([bytes(p) async for p in body])
         etag, digests = token_hex(8), body.digests()
@@ -241,7 +245,7 @@ class SqliteDriver(Driver):
 
     async def list_page(self, request: ListRequest) -> Page[ObjectSummary | Prefix]:
         prefix = request.prefix.encode()
-        after = bytes.fromhex(request.token) if request.token else request.start_after.encode()
+        after = _after(request)
         items: list[ObjectSummary | Prefix] = []
         with self._transaction() as database:
             _need(database, request.bucket)
@@ -266,6 +270,15 @@ class SqliteDriver(Driver):
                 digests = json.loads(text)["checksums"]
                 items.append(ObjectSummary(key, size, etag, when, digests))
         return Page(items)
+
+
+def _after(request: ListRequest) -> bytes:
+    if request.token is None:
+        return request.start_after.encode()
+    try:
+        return bytes.fromhex(request.token)
+    except ValueError as error:
+        raise InvalidRequestError("the page token is not one of a listing") from error
 
 
 def _need(database: sqlite3.Connection, bucket: str) -> BucketInfo:

@@ -12,7 +12,8 @@ from tests.venvs import PROJECT, ROOT, Venv, build_wheel, make_venv, run
 
 SQLITE = ROOT / "tests" / "third_party"
 
-pytestmark = pytest.mark.packaging
+# The whole suite runs inside of one test here.
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def passed(venv: Venv, folder: Path, *options: str) -> str:
     """What pytest says at the end of the suite."""
     printed = run(
         venv.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, cwd=folder,
-        limit=600,
+        limit=800,
     )  # fmt: skip
     assert "0 failed" in printed, printed
     return printed

@@ -57,6 +57,13 @@ CREATE TABLE IF NOT EXISTS objects (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, secret BLOB NOT NULL) STRICT;
 """
+_TURN = threading.Lock()
+"""Held by whoever is in SQLite: threads would wait there in growing naps, and a fork in the middle
+of a call would leave the child with its locks held."""
+os.register_at_fork(
+    before=_TURN.acquire, after_in_parent=_TURN.release, after_in_child=_TURN.release
+)
+
 _WRITES = frozenset({"if_absent", "if_match"})
 
 
@@ -85,8 +92,7 @@ class SqliteDriver(Driver):
     async def open(self, io: IO) -> None:
         await super().open(io)
         self._threads = threading.local()
-        self._turn, self._pid = threading.Lock(), os.getpid()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[tuple[int, sqlite3.Connection]] = []
         with self._transaction() as database:
             for statement in _SCHEMA.split(";"):
                 database.execute(statement)
@@ -94,7 +100,9 @@ class SqliteDriver(Driver):
 
     async def close(self) -> None:
         while self._connections:
-            self._connections.pop().close()
+            process, connection = self._connections.pop()
+            if process == os.getpid():
+                connection.close()
 
     def describe(self) -> str:
         return f"sqlite {self.settings.file}"  # type: ignore[attr-defined]
@@ -112,21 +120,8 @@ class SqliteDriver(Driver):
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        if self._pid != os.getpid():  # a fork may have copied the lock while it was held
-            self._turn, self._pid = threading.Lock(), os.getpid()
-        own = vars(self._threads)
-        if own.get("pid") != os.getpid():  # no connection may cross a fork
-            file = self.settings.file  # type: ignore[attr-defined]
-            database = sqlite3.connect(
-                file, timeout=60, isolation_level=None, check_same_thread=False
-            )
-            database.execute("PRAGMA foreign_keys = ON")
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            self._connections.append(database)
-            own.update(pid=os.getpid(), database=database)
-        database = own["database"]
-        with self._turn:  # SQLite itself would make threads wait in growing naps
+        with _TURN:
+            database = self._connected()
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -134,6 +129,22 @@ class SqliteDriver(Driver):
                 database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
+
+    def _connected(self) -> sqlite3.Connection:
+        """This thread's connection; none crosses a fork."""
+        own = vars(self._threads)
+        if own.get("pid") != os.getpid():
+            file = self.settings.file  # type: ignore[attr-defined]
+            database = sqlite3.connect(
+                file, timeout=60, isolation_level=None, check_same_thread=False
+            )
+            database.execute("PRAGMA foreign_keys = ON")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            self._connections.append((os.getpid(), database))
+            own.update(pid=os.getpid(), database=database)
+        connection: sqlite3.Connection = own["database"]
+        return connection
 
     # --- buckets ----------------------------------------------------------------------
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from storage_core.http.settings import HttpSettings
+from storage_core.http.settings import HttpSettings, is_endpoint
 
 
 class AzureSettings(BaseModel):
@@ -112,7 +111,7 @@ def _contradictions(settings: AzureSettings) -> list[tuple[bool, str]]:
             "account_name is not the name of an account: 3 to 24 lower-case letters and digits",
         ),
         (
-            url is not None and not _is_url(url),
+            url is not None and not is_endpoint(url),
             "endpoint_url is not a plain http:// or https:// URL; a SAS goes to sas_token",
         ),
     ]
@@ -120,22 +119,3 @@ def _contradictions(settings: AzureSettings) -> list[tuple[bool, str]]:
 
 def _is_account(name: str) -> bool:
     return name.isascii() and name.replace("-", "").isalnum() and 0 < len(name) <= 63
-
-
-def _is_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        valid = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    return (
-        valid
-        and parts.scheme in {"http", "https"}
-        and bool(parts.hostname)
-        and parts.username is None
-        and not parts.query
-        and not parts.fragment
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
-    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, Secret, SecretStr, model_validator
 
-from storage_core.http.settings import HttpSettings
+from storage_core.http.settings import HttpSettings, is_endpoint
 from storage_gcs.names import Options
 
 GOOGLE = "https://storage.googleapis.com"
@@ -85,11 +84,11 @@ class GcsSettings(BaseModel):
                 "hmac_access_id and hmac_secret go together; set both",
             ),
             (
-                self.endpoint_url is not None and not _is_url(self.endpoint_url),
+                self.endpoint_url is not None and not is_endpoint(self.endpoint_url),
                 "endpoint_url is no address such as https://gcs.example.org, without query, user",
             ),
             (
-                not _is_url(self.iam_endpoint_url),
+                not is_endpoint(self.iam_endpoint_url),
                 "iam_endpoint_url is no address such as https://iamcredentials.googleapis.com",
             ),
         ):
@@ -120,22 +119,3 @@ class GcsSettings(BaseModel):
     def options(self) -> Options:
         """What requests need."""
         return Options(self.versions, self.storage_class, self.kms_key_name)
-
-
-def _is_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        valid = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    return (
-        valid
-        and parts.scheme in {"http", "https"}
-        and bool(parts.hostname)
-        and parts.username is None
-        and not parts.query
-        and not parts.fragment
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
-    )

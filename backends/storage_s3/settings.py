@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from storage_core.http.settings import HttpSettings
+from storage_core.http.settings import HttpSettings, is_endpoint
 from storage_core.model import Capabilities
 from storage_s3.presets import PRESETS, Preset, capabilities
 
@@ -243,7 +242,7 @@ def _contradictions(settings: S3Settings) -> list[tuple[bool, str]]:
             "this preset needs endpoint_url, the address of the service",
         ),
         (
-            settings.endpoint_url is not None and not _is_url(settings.endpoint_url),
+            settings.endpoint_url is not None and not is_endpoint(settings.endpoint_url),
             "endpoint_url is no address such as https://s3.example.org, without query and user",
         ),
         (
@@ -267,25 +266,6 @@ def _contradictions(settings: S3Settings) -> list[tuple[bool, str]]:
             f"preset {settings.preset_name!r} keeps no versions; remove the setting versions",
         ),
     ]
-
-
-def _is_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        valid = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    return (
-        valid
-        and parts.scheme in {"http", "https"}
-        and bool(parts.hostname)
-        and parts.username is None
-        and not parts.query
-        and not parts.fragment
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
-    )
 
 
 def _is_region(region: str) -> bool:

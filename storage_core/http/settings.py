@@ -45,3 +45,26 @@ class HttpSettings:
     expect_continue: Annotated[int, Ge(0)] = 1024 * 1024
     """Bytes from which an upload waits for the service's consent (`Expect: 100-continue`)
     before its body is sent, so that a refusal costs no transfer. 0 never waits."""
+
+
+def is_endpoint(url: str) -> bool:
+    """Whether a setting is the address of a service: an http or https URL with a host, and with
+    no credentials, query or fragment."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        valid = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return (
+        valid
+        and parts.scheme in {"http", "https"}
+        and bool(parts.hostname)
+        and parts.username is None
+        and not parts.query
+        and not parts.fragment
+        and url.isascii()
+        and url.isprintable()
+        and " " not in url
+    )

@@ -45,7 +45,7 @@ def request(
     method = method or (link.method if isinstance(link, Link) else "GET")
     sent = dict(link.headers) if isinstance(link, Link) else {}
     sent.update(headers or {})
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     try:
         connection.request(
             method,

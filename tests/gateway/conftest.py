@@ -49,7 +49,7 @@ def raw(server: Server) -> Iterator[Callable[[], Raw]]:
     opened: list[Raw] = []
 
     def connect() -> Raw:
-        connection = Raw(socket.create_connection((host, int(port)), timeout=10))
+        connection = Raw(socket.create_connection((host, int(port)), timeout=60))
         opened.append(connection)
         return connection
 

@@ -26,7 +26,7 @@ def leftovers(storage: storage_core.Storage) -> list[str]:
     return [str(found) for found in root.glob("buckets/*/tmp/*")]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "it did not happen"
@@ -320,7 +320,7 @@ def test_a_slow_client_is_not(bucket: storage_core.Bucket, raw: Callable[[], Raw
 def test_keep_alive_goes_on_after_a_read_body(bucket: storage_core.Bucket):
     link = bucket.presign("k", method="PUT")
     host = link.url.split("/")[2]
-    connection = http.client.HTTPConnection(host, timeout=10)
+    connection = http.client.HTTPConnection(host, timeout=60)
     used = None
     for number in range(5):
         connection.request("PUT", link.url.split(host)[1], body=b"%d" % number)

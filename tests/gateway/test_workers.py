@@ -95,7 +95,7 @@ def test_a_renewal_reads_the_configuration_again(tmp_path: Path, monkeypatch: py
         service.write("aa", "bb")
         assert not service.redeemed()
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(server.workers()) == 2 and not server.workers() & before, 30)
+        wait_until(lambda: len(server.workers()) == 2 and not server.workers() & before)
         assert service.redeemed()
         assert server.stop()[0] == 0
 
@@ -107,13 +107,13 @@ def test_a_configuration_that_does_not_work_renews_nothing(
         server, before = service.running, service.running.workers()
         service.write("aa", broken=True)
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "not renewed" in service.log.read_text(), 30)
+        wait_until(lambda: "not renewed" in service.log.read_text())
         assert "nonsense" in service.log.read_text()
         wait_until(lambda: server.workers() == before)
         for _ in range(8):
             assert request(server.base_url + "/health").status == 200
         service.write("bb")  # mended
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(server.workers()) == 2 and not server.workers() & before, 30)
+        wait_until(lambda: len(server.workers()) == 2 and not server.workers() & before)
         assert service.redeemed()
         assert server.stop()[0] == 0

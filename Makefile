@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
-FULL := --override-ini 'norecursedirs=.* build dist third_party' --conformance-face both
+FULL := --override-ini 'norecursedirs=.* build dist third_party' --conformance-face both --full
 BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 # Modules with the whole suite on a driver.
@@ -24,8 +24,8 @@ help:
 	@echo 'make demo         see the library at work on local disk'
 	@echo 'make test         the tests'
 	@echo 'make test-full    the tests and the long ones of tests/soak'
-	@echo 'make servers      install the servers the tests run on (the tests do it too, but for Ceph)'
-	@echo 'make check        formatting, lint, types, layers, documentation'
+	@echo 'make servers      install the servers the tests run on (the tests do it too, but for Ceph and PostgreSQL)'
+	@echo 'make check        formatting, lint, types, layers'
 	@echo 'make format       mend what the formatter and the linter can mend'
 	@echo 'make bench        the benchmarks'
 	@echo 'make conformance  the conformance suite on every driver and server, and docs/matrix.md'
@@ -41,7 +41,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/python examples/quickstart.py
 
-# Cases on servers run on one face each, in turns; test-full runs them on both.
+# Cases on servers run on one face each, in turns; test-full runs them on both, and what repeats on
+# one server or event loop what runs on another (marked `repetition`).
 test: $(STAMP)
 	@$(PYTEST) $(PYTEST_ARGS)
 
@@ -56,7 +57,6 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -q -m docs
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -73,5 +73,5 @@ conformance: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .servers build dist reports htmlcov .coverage .coverage.* .hypothesis \
-	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,11 @@
 """What an import costs: CPU time of a fresh interpreter, in rounds that take turns.
 
-    python benchmarks/imports.py [ROUNDS]
+    python benchmarks/imports.py [--quick] [--rounds N]
 
 The first row is the interpreter alone; the others are shown above it.
 """
 
+import argparse
 import resource
 import statistics
 import subprocess
@@ -49,4 +50,8 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 11)
+    parser = argparse.ArgumentParser(description="What an import costs.")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--rounds", type=int, help="11; with --quick 3")
+    options = parser.parse_args()
+    main(options.rounds or (3 if options.quick else 11))

@@ -1,6 +1,6 @@
 """Layouts for a local object store, compared: a file per object, SQLite, ordered leaves.
 
-    python benchmarks/layout.py [--dir DIRECTORY] [--objects 100000]
+    python benchmarks/layout.py [--quick] [--dir DIRECTORY] [--objects N]
 
 Each stores objects of 4 KiB with a little metadata, gets them at random, and reads one page
 of 1000 from nine tenths of the bucket. The file per object keeps its metadata in an extended
@@ -110,12 +110,14 @@ def main() -> None:
     """Fill each layout and measure it."""
     parser = argparse.ArgumentParser(description="Layouts for a local object store, compared.")
     parser.add_argument("--dir", type=Path, help="where to work (default: the temporary directory)")
-    parser.add_argument("--objects", type=int, default=100_000)
+    parser.add_argument("--quick", action="store_true", help="fewer objects")
+    parser.add_argument("--objects", type=int, help="100000; with --quick 5000")
     arguments = parser.parse_args()
+    count = arguments.objects or (5000 if arguments.quick else 100_000)
     place = Path(tempfile.mkdtemp(prefix="storage-layout-", dir=arguments.dir))
-    keys = [f"k{number:08}" for number in range(arguments.objects)]
+    keys = [f"k{number:08}" for number in range(count)]
     random.Random(1).shuffle(keys)
-    start = f"k{arguments.objects * 9 // 10:08}"
+    start = f"k{count * 9 // 10:08}"
     try:
         layouts: list[FilePerObject | Sqlite | Leaves] = [
             FilePerObject(place),
@@ -127,7 +129,7 @@ def main() -> None:
             for one in layouts:
                 some = keys[at : at + 1000]
                 puts[one.name].append(timed(one.put, some))
-        print(f"{arguments.objects} objects of {len(BODY)} bytes; medians")
+        print(f"{count} objects of {len(BODY)} bytes; medians")
         print(f"{'':32} {'put us':>9} {'get us':>9} {'page ms':>9}")
         for one in layouts:
             some = random.Random(2).sample(keys, min(5000, len(keys)))

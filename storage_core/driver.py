@@ -215,9 +215,19 @@ class Driver(ABC):
             PreconditionFailedError: ``if_match`` or ``if_unmodified_since`` does not hold.
         """
 
+    def get_now(self, request: GetRequest) -> ObjectStream | None:
+        """As `get`, where that needs no wait for a disk or a peer; None (the default) where it
+        may, or where it fails. An event loop asks this first of a driver that blocks: a trip
+        through a worker thread costs far more than a look at what is in memory."""
+        return None
+
     @abstractmethod
     async def head(self, request: HeadRequest) -> ObjectInfo:
         """Tell of an object. Errors as for `get`."""
+
+    def head_now(self, request: HeadRequest) -> ObjectInfo | None:
+        """As `head`, where that needs no wait, in the sense of `get_now`."""
+        return None
 
     @abstractmethod
     async def delete(self, request: DeleteRequest) -> DeleteResult:

@@ -89,6 +89,11 @@ class Capabilities:
     """`PutRequest.write_id` is stored and returned by head, so that a lost answer to a
     conditional write can be resolved."""
 
+    # Buckets
+    atomic_bucket_delete: bool = False
+    """`Driver.delete_bucket` refuses a bucket that holds an object in the step that would remove
+    it; without it what is written between the look and the deletion goes with the bucket."""
+
     # Integrity
     checksums: frozenset[str] = frozenset()
     """Algorithms whose digest is kept with the object when declared or asked for."""

@@ -1,7 +1,8 @@
-"""Drivers by name, from the entry-point group ``storage_core.drivers``.
+"""Plug-ins by name, from entry points: drivers, of the group ``storage_core.drivers``, and
+whatever else has a group of its own.
 
-Built-in drivers enter by the same door as those of other distributions. Looking up a name
-imports nothing but that driver.
+Those of this project enter by the same door as those of other distributions. Looking up a name
+imports nothing but that plug-in.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def installed_drivers() -> list[DriverInfo]:
     """All drivers that are installed, by name; one offered twice appears twice."""
     return [
         _info(entry)
-        for _, entries in sorted(_entry_points().items())
-        for entry in sorted(entries, key=_owner)
+        for _, entries in sorted(_entry_points(GROUP).items())
+        for entry in sorted(entries, key=owner)
     ]
 
 
@@ -70,19 +71,47 @@ def find_driver(name: str) -> EntryPoint:
         DriverNotFoundError: it is not installed.
         ConfigError: two distributions offer the name.
     """
-    entries = _entry_points().get(name)
+    entry = find_entry(GROUP, "driver", name)
+    if entry is None:
+        raise DriverNotFoundError(_not_installed(name))
+    return entry
+
+
+def names(group: str) -> list[str]:
+    """Names of all plug-ins of a group, in order."""
+    return sorted(_entry_points(group))
+
+
+def find_entry(group: str, what: str, name: str) -> EntryPoint | None:
+    """Look up a plug-in without importing it; None if it is not installed.
+
+    Args:
+        group: Its entry-point group.
+        what: What such a plug-in is called in messages.
+        name: Its name.
+
+    Raises:
+        ConfigError: two distributions offer the name.
+    """
+    entries = _entry_points(group).get(name)
     if not entries:
         # It may have been installed since, in a notebook for one.
         _entry_points.cache_clear()
-        entries = _entry_points().get(name)
+        entries = _entry_points(group).get(name)
     if not entries:
-        raise DriverNotFoundError(_not_installed(name))
+        return None
     if len(entries) > 1:
-        owners = " and ".join(f"{_owner(e)} ({e.value})" for e in sorted(entries, key=_owner))
+        owners = " and ".join(f"{owner(e)} ({e.value})" for e in sorted(entries, key=owner))
         raise ConfigError(
-            f"the driver {name!r} is offered by two distributions, {owners}; uninstall one"
+            f"the {what} {name!r} is offered by two distributions, {owners}; uninstall one"
         )
     return entries[0]
+
+
+def owner(entry: EntryPoint) -> str:
+    """The distribution that brings a plug-in, and its version."""
+    info = _info(entry)
+    return f"{info.distribution} {info.version}".strip()
 
 
 def _load(entry: EntryPoint) -> type[Driver]:
@@ -103,7 +132,7 @@ def _load(entry: EntryPoint) -> type[Driver]:
         raise _broken(entry, error) from error
     if not (isinstance(loaded, type) and issubclass(loaded, Driver)):
         raise ConfigError(
-            f"the driver {entry.name!r} of {_owner(entry)} is not usable: {entry.value} is not a"
+            f"the driver {entry.name!r} of {owner(entry)} is not usable: {entry.value} is not a"
             " subclass of storage_core.driver.Driver"
         )
     return loaded
@@ -111,7 +140,7 @@ def _load(entry: EntryPoint) -> type[Driver]:
 
 def _broken(entry: EntryPoint, error: Exception) -> ConfigError:
     return ConfigError(
-        f"the driver {entry.name!r} of {_owner(entry)} can not be imported ({entry.value}):"
+        f"the driver {entry.name!r} of {owner(entry)} can not be imported ({entry.value}):"
         f" {type(error).__name__}: {error}"
     )
 
@@ -121,11 +150,11 @@ def _not_installed(name: str) -> str:
         return f"the driver {name!r} is not installed: {_install(name)}"
     import difflib
 
-    names = sorted(_entry_points())
-    close = difflib.get_close_matches(name, [*names, *EXTRAS], 1)
+    found = names(GROUP)
+    close = difflib.get_close_matches(name, [*found, *EXTRAS], 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return (
-        f"no driver is called {name!r}; {hint}installed are: {', '.join(names) or 'none'}. A"
+        f"no driver is called {name!r}; {hint}installed are: {', '.join(found) or 'none'}. A"
         " driver of another distribution comes by installing that"
     )
 
@@ -144,18 +173,13 @@ def _info(entry: EntryPoint) -> DriverInfo:
     )
 
 
-def _owner(entry: EntryPoint) -> str:
-    info = _info(entry)
-    return f"{info.distribution} {info.version}".strip()
-
-
 @functools.cache
-def _entry_points() -> Mapping[str, list[EntryPoint]]:
+def _entry_points(group: str) -> Mapping[str, list[EntryPoint]]:
     """Entry points of the group by name; scanning the installed distributions takes
     milliseconds, so once."""
     from importlib.metadata import entry_points
 
     found: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group=group):
         found.setdefault(entry.name, []).append(entry)
     return found

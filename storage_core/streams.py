@@ -190,6 +190,10 @@ class ObjectStream(ABC):
     async def close(self) -> None:
         """Release what the stream holds. May be called twice, and before the end."""
 
+    def close_now(self) -> bool:
+        """As `close`, where that needs no wait; false (the default) where it may."""
+        return False
+
 
 class BytesStream(ObjectStream):
     """An `ObjectStream` over bytes in memory."""

@@ -45,8 +45,10 @@ class Buckets(Calls):
         return BucketInfo(name)
 
     async def delete_bucket(self, name: str) -> None:
-        # The service deletes containers with all that is in them. What is written between the
-        # look and the deletion goes with it; there is no request that does both.
+        # The service deletes containers with all that is in them, under any condition and lease:
+        # a lease of a container keeps nobody from writing, and no write changes its etag or date.
+        # So what is written between the look and the deletion goes with it, and
+        # `atomic_bucket_delete` is not declared.
         include = "versions" if self._versions else "snapshots"
         marker = ""
         while True:

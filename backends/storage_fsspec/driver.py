@@ -55,6 +55,10 @@ if TYPE_CHECKING:
 
 _MARK = f"{names.INTERNAL}/bucket"
 _SPARE = f"{names.INTERNAL}/temporary"
+_REFUSING = frozenset(("file", "local"))
+"""Protocols whose ``rmdir`` is that of this operating system, which refuses a directory that is
+not empty (POSIX.1, rmdir). fsspec's memory looks first, a DELETE of WebDAV takes all that is in it
+along (RFC 4918 section 9.6.1), and what a server of SFTP does is its own."""
 
 
 class _Found(NamedTuple):
@@ -82,6 +86,7 @@ class FsspecDriver(Driver):
             checksums=frozenset(ALGORITHMS),
             default_checksum="crc32c",
             ordered_listing=True,
+            atomic_bucket_delete=getattr(settings, "protocol", "") in _REFUSING,
         )
 
     @classmethod

@@ -231,6 +231,7 @@ def _capabilities(settings: GcsSettings, *, signs: bool) -> Capabilities:
         max_metadata_bytes=min(2048, MAX_METADATA - RESERVED_METADATA),
         unsized_put=True,
         write_ids=True,
+        atomic_bucket_delete=True,
         checksums=frozenset(ALGORITHMS),
         default_checksum="crc32c",
         ordered_listing=True,

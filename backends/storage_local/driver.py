@@ -53,7 +53,17 @@ from storage_core.requests import (
     UploadRequest,
 )
 from storage_core.streams import ObjectStream
-from storage_local import commit, copying, errors, listing, multipart, reader, sessions, writer
+from storage_local import (
+    cached,
+    commit,
+    copying,
+    errors,
+    listing,
+    multipart,
+    reader,
+    sessions,
+    writer,
+)
 from storage_local.bucket import Bucket
 from storage_local.layout import Options, Root
 from storage_local.tree import TreeGoneError
@@ -115,6 +125,7 @@ class LocalDriver(Driver):
             max_put_size=_MAX_SIZE,
             unsized_put=True,
             write_ids=True,
+            atomic_bucket_delete=True,
             checksums=frozenset(ALGORITHMS),
             default_checksum="crc32c",
             ordered_listing=True,
@@ -202,6 +213,17 @@ class LocalDriver(Driver):
             return reader.get(root.bucket(request.bucket), request)
         except TreeGoneError:
             return root.run(request.bucket, lambda bucket: reader.get(bucket, request))
+
+    def get_now(self, request: GetRequest) -> ObjectStream | None:
+        bucket = self._at_hand(request.bucket)
+        return None if bucket is None else cached.get(bucket, request)
+
+    def head_now(self, request: HeadRequest) -> ObjectInfo | None:
+        bucket = self._at_hand(request.bucket)
+        return None if bucket is None else cached.head(bucket, request)
+
+    def _at_hand(self, bucket: str) -> Bucket | None:
+        return None if self._root is None else self._root.bucket_at_hand(bucket)
 
     async def head(self, request: HeadRequest) -> ObjectInfo:
         return self.root.run(request.bucket, lambda bucket: reader.head(bucket, request))

@@ -104,6 +104,10 @@ class Handles:
         self._open: dict[str, Leaf] = {}
         self._mutex = threading.Lock()
 
+    def at_hand(self, identity: str) -> Leaf | None:
+        """The leaf of that id, if it is open."""
+        return self._open.get(identity)
+
     def leaf(self, identity: str, dir_fd: int) -> Leaf:
         """The leaf of that id, whose directory is in ``dir_fd``.
 

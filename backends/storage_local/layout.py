@@ -165,6 +165,10 @@ class Root(ForkAware):
 
     # --- buckets ----------------------------------------------------------------------
 
+    def bucket_at_hand(self, name: str) -> Bucket | None:
+        """The bucket, if it is open."""
+        return self._buckets.get(name)
+
     def bucket(self, name: str) -> Bucket:
         """An open bucket.
 

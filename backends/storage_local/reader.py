@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from storage_core.errors import IntegrityError
 from storage_core.model import NO_CONDITIONS, ObjectInfo
@@ -79,6 +80,15 @@ class LocalStream(ObjectStream):
         if fd >= 0:
             os.close(fd)
 
+    def close_now(self) -> bool:
+        # The last one to close a file that was replaced waits until its blocks are free.
+        if self._fd >= 0 and not os.fstat(self._fd).st_nlink:
+            return False
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+        return True
+
     def __del__(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -122,7 +132,7 @@ def get(bucket: Bucket, request: GetRequest) -> LocalStream:
         if request.conditions is not NO_CONDITIONS:
             check_read(request.conditions, record)
         try:
-            return _open(bucket, request, record)
+            return opened(bucket, request, record, open_data)
         except FileNotFoundError:
             check_replaced(bucket, key, request.version, record)
 
@@ -141,8 +151,13 @@ def check_replaced(bucket: Bucket, key: str, version: str | None, seen: Record) 
         ) from None
 
 
-def _open(bucket: Bucket, request: GetRequest, record: Record) -> LocalStream:
-    """The stream over a record's object.
+def opened(
+    bucket: Bucket,
+    request: GetRequest,
+    record: Record,
+    open_file: Callable[[Bucket, str], int],
+) -> LocalStream:
+    """The stream over a record's object; ``open_file`` opens the data file of a name.
 
     Raises:
         FileNotFoundError: its data file is gone, perhaps because it was replaced.
@@ -159,7 +174,7 @@ def _open(bucket: Bucket, request: GetRequest, record: Record) -> LocalStream:
         if length != size:
             data = data[start:stop]
         return LocalStream(record.raw, request.key, versions, start, length, data, crc)
-    fd = open_data(bucket, record.id.hex())
+    fd = open_file(bucket, record.id.hex())
     stream = LocalStream(record.raw, request.key, versions, start, length, None, crc, fd)
     if (found := os.fstat(fd).st_size) != size:
         raise IntegrityError(

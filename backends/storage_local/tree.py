@@ -155,6 +155,15 @@ class Tree:
                 return raw
             seen = self.reload()
 
+    def at_hand(self, sort: str) -> tuple[str, Leaf] | None:
+        """Name and leaf of a record, if there is one; None where the disk must be asked."""
+        seen = self._map
+        if seen is None:
+            return None
+        one = seen.ranges[seen.index(sort)]
+        leaf = None if one.fallback is not None else self.handles.at_hand(one.leaf)
+        return None if leaf is None else (file_name(sort), leaf)
+
     def _has_leaves(self, one: Range, seen: Map) -> bool:
         """Whether a range's leaves are there; False if the map is old.
 

@@ -36,6 +36,7 @@ CAPABILITIES = Capabilities(
     delete_many_limit=1000,
     max_metadata_bytes=2048 - RESERVED_METADATA,
     write_ids=True,
+    atomic_bucket_delete=True,
     checksums=frozenset({"crc32c", "md5", "sha1", "sha256"}),
     default_checksum="crc32c",
     ordered_listing=True,
@@ -119,7 +120,7 @@ PRESETS: Mapping[str, Preset] = {
     # Cloudflare R2, untried. Its page "S3 API compatibility" (2026) has the region, and CRC32C
     # of parts as composite only; users report that chunked signatures are NotImplemented and
     # that parts must have one size. Undeclared for want of a source: tags, versions, trailers,
-    # conditions on delete, copy and complete.
+    # conditions on delete, copy and complete, deleting a bucket in one step.
     "r2": Preset(
         region="auto",
         full_object=False,
@@ -129,6 +130,7 @@ PRESETS: Mapping[str, Preset] = {
             **_without("delete", "copy", "complete"),
             "tags": False,
             "versions": False,
+            "atomic_bucket_delete": False,
         },
     ),
     # Ceph radosgw 16.2: If-Match never matches an etag in quotes; x-amz-checksum-* headers
@@ -136,7 +138,8 @@ PRESETS: Mapping[str, Preset] = {
     # copy and complete are ignored; it takes `_` and `-` in names of metadata for one, and none
     # of over 80 characters; asked to encode keys of uploads it does not say that it did; new
     # metadata drops the tags, and a session forgets them; a session can be completed again;
-    # with versions all conditions of put are ignored, and deleting tags deletes none.
+    # with versions all conditions of put are ignored, and deleting tags deletes none; it looks
+    # into a bucket (its RGWRados::check_bucket_empty) in a step before the one that deletes it.
     "ceph": Preset(
         checksums=False,
         full_object=False,
@@ -147,22 +150,28 @@ PRESETS: Mapping[str, Preset] = {
         known_uploads=False,
         encoded_uploads=False,
         copied_tags=False,
-        overrides=_without("delete", "copy", "complete", "copy_source"),
+        overrides={
+            **_without("delete", "copy", "complete", "copy_source"),
+            "atomic_bucket_delete": False,
+        },
         versioned=_without("put", "delete", "copy", "complete", "copy_source"),
     ),
     # MinIO and its relatives, untried: conditions of delete and on the target of a copy are
-    # undeclared, as they might be ignored.
+    # undeclared, as they might be ignored, and so is deleting a bucket in one step.
     "minio": Preset(
-        overrides=_without("delete", "copy"),
+        overrides={**_without("delete", "copy"), "atomic_bucket_delete": False},
     ),
     # OpenStack Swift 2.38, s3api: If-None-Match is checked before the write, not with it, so
-    # that two writers may both win; If-Match on put is not implemented; neither are tags.
+    # that two writers may both win; If-Match on put is not implemented; neither are tags. A
+    # container's list may lack an object that is there (swift-object-updater(1)), so that a
+    # container may be deleted as empty.
     "swift": Preset(
         full_object=False,
         trailers=False,
         overrides={
             **_without("put", "copy", "complete"),
             "tags": False,
+            "atomic_bucket_delete": False,
         },
     ),
     # moto 5.2, for tests: conditions of a copy and If-Match of a completion are ignored, and so
@@ -189,6 +198,7 @@ PRESETS: Mapping[str, Preset] = {
         trailers=False,
         overrides={
             **_without("put", "delete", "copy", "complete", "copy_source"),
+            "atomic_bucket_delete": False,
             "presign_binds": CAPABILITIES.presign_binds - {"if_absent"},
         },
     ),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
 
-from storage_conformance.cases import Case
+from storage_conformance.cases import Case, case_of
 from storage_conformance.faces import FACES
 from storage_conformance.http import HttpClient
 from storage_conformance.links import Links, LinkServers, Redeemer
@@ -30,7 +31,7 @@ class Suite:
         faces: Faces the cases run on.
         server: Name and version of the service behind the driver, for reports and waivers;
             None takes what the driver says of itself.
-        turns: Whether each case runs on one of the faces only, half of them on each, unless the
+        turns: Whether each case runs on one of `faces` only, half of them on each, unless the
             command line says otherwise (`--conformance-face`).
         waivers: List of the cases that are allowed to fail, a TOML document.
     """
@@ -44,8 +45,14 @@ class Suite:
     facts: Mapping[str, Any]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run each case on each face."""
-        metafunc.parametrize("face", self.faces)
+        """Run each case on each face, or on the one whose turn it is: always the same one for a
+        case of a class, and about as many on each."""
+        faces, case = self.faces, case_of(metafunc.function)
+        option = metafunc.config.getoption("conformance_face")
+        if case is not None and (option == "turns" or (option is None and self.turns)):
+            place = zlib.crc32(f"{type(self).__name__} {case.id}".encode())
+            faces = (faces[place % len(faces)],)
+        metafunc.parametrize("face", faces)
 
     # --- what a profile is ------------------------------------------------------------
 

@@ -116,6 +116,7 @@ class MemoryDriver(Driver):
             delete_many_limit=1000,
             unsized_put=True,
             write_ids=True,
+            atomic_bucket_delete=True,
             checksums=frozenset(ALGORITHMS),
             default_checksum="crc32c",
             ordered_listing=True,

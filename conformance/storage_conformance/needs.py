@@ -14,6 +14,7 @@ _ETAG = "none-such"
 _SESSION = "a2V5.none"  # the key "key", a session that never was: taking it up sends nothing
 _THEN = datetime(2020, 1, 1, tzinfo=UTC)
 
+ATOMIC_BUCKET_DELETE = Need("atomic bucket delete", lambda c: c.atomic_bucket_delete, None)
 VERSIONS = Need("versions", lambda c: c.versions, lambda b: list(b.list_versions()))
 DELETE_MARKERS = Need("delete markers", lambda c: c.versions and c.delete_markers, None)
 TAGS = Need("tags", lambda c: c.tags, lambda b: b.get_tags("key"))

@@ -6,7 +6,6 @@ no cases, and imports the suite only when there are some.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Generator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -101,22 +100,11 @@ def _chosen(config: pytest.Config, case: Case, item: pytest.Item) -> bool:
     parts = config.getoption("conformance_part")
     ids = tuple(config.getoption("conformance_case"))
     face = config.getoption("conformance_face")
-    if face is None:
-        face = "turns" if getattr(getattr(item, "cls", None), "turns", False) else "both"
     return (
         (not parts or case.part in parts)
         and (not ids or case.id.startswith(ids))
-        and (face == "both" or _face(item) == (_turn(case, item) if face == "turns" else face))
+        and (face in (None, "both", "turns") or _face(item) == face)
     )
-
-
-def _turn(case: Case, item: pytest.Item) -> str:
-    """The face whose turn it is: always the same one for a case of a class, and half of them
-    each."""
-    from storage_conformance.faces import FACES
-
-    place = f"{item.nodeid.partition('::')[2].partition('::')[0]} {case.id}"
-    return FACES[zlib.crc32(place.encode()) % len(FACES)]
 
 
 def _face(item: pytest.Item) -> str:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from storage_core.aio.listing import AsyncListing
-from storage_core.aio.reader import OpeningReader
+from storage_core.aio.reader import AsyncReader, OpeningReader
 from storage_core.aio.seekable import AsyncSeekableReader
 from storage_core.aio.upload import AsyncUpload
 from storage_core.aio.writer import AsyncWriter
+from storage_core.core import immediate
 from storage_core.core.attributes import make_attributes, read_conditions, write_conditions
 from storage_core.core.between import End, copy_between, move_between
 from storage_core.core.copying import KEEP, Keep
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from storage_core.aio.storage import AsyncStorage
     from storage_core.core.bodies import Data
     from storage_core.core.bucket import BucketCore
+    from storage_core.core.immediate import GetArguments
 
 
 class AsyncBucket:
@@ -183,8 +185,14 @@ class AsyncBucket:
         conditions = read_conditions(
             if_match, if_none_match, if_modified_since, if_unmodified_since
         )
-        core = self._core.get(key, range, version, conditions, verify, deadline)
-        return OpeningReader(self._runtime, core)
+        return OpeningReader(self._opened(key, range, version, conditions, verify, deadline))
+
+    async def _opened(self, *request: *GetArguments) -> AsyncReader:
+        core, runtime = self._core, self._runtime
+        reader = immediate.get(core, *request) if runtime.io == "blocking" else None
+        if reader is None:
+            reader = await runtime.run(core.get(*request))
+        return AsyncReader(runtime, reader)
 
     async def open(
         self, key: str, *, version: str | None = None, buffer_size: int = 256 * 1024
@@ -208,7 +216,12 @@ class AsyncBucket:
         conditions = read_conditions(
             if_match, if_none_match, if_modified_since, if_unmodified_since
         )
-        return await self._runtime.run(self._core.head(key, version, conditions, deadline))
+        core, runtime = self._core, self._runtime
+        if runtime.io == "blocking":
+            info = immediate.head(core, key, version, conditions, deadline)
+            if info is not None:
+                return info
+        return await runtime.run(core.head(key, version, conditions, deadline))
 
     async def exists(
         self, key: str, *, version: str | None = None, deadline: float | None = None

@@ -85,7 +85,7 @@ class AsyncReader:
 
     async def close(self) -> None:
         """As `storage_core.Reader.close`."""
-        if not self._core.close_memory():
+        if not self._core.close_now():
             await self._run(self._core.close())
 
     async def __aenter__(self) -> AsyncReader:
@@ -97,7 +97,7 @@ class AsyncReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._core.close_memory():
+        if not self._core.close_now():
             await self._run(self._core.close())
 
     def __repr__(self) -> str:
@@ -107,15 +107,14 @@ class AsyncReader:
 class OpeningReader:
     """What `AsyncBucket.get` returns: ``await`` it, or enter it by ``async with``."""
 
-    __slots__ = ("_coroutine", "_reader", "_runtime")
+    __slots__ = ("_coroutine", "_reader")
 
-    def __init__(self, runtime: AsyncRuntime, coroutine: Coroutine[Any, Any, ReaderCore]) -> None:
-        self._runtime = runtime
+    def __init__(self, coroutine: Coroutine[Any, Any, AsyncReader]) -> None:
         self._coroutine = coroutine
         self._reader: AsyncReader | None = None
 
     async def _open(self) -> AsyncReader:
-        self._reader = AsyncReader(self._runtime, await self._runtime.run(self._coroutine))
+        self._reader = await self._coroutine
         return self._reader
 
     def __await__(self) -> Generator[Any, None, AsyncReader]:

@@ -99,7 +99,7 @@ class Reader:
 
     def close(self) -> None:
         """Let go of the connection or file; may be called twice."""
-        if not self._core.close_memory():
+        if not self._core.close_now():
             self._run(self._core.close())
 
     def __enter__(self) -> Reader:
@@ -111,7 +111,7 @@ class Reader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._core.close_memory():
+        if not self._core.close_now():
             self._run(self._core.close())
 
     def __repr__(self) -> str:

@@ -27,6 +27,7 @@ _COMMANDS: tuple[tuple[Group, tuple[str, ...]], ...] = (
     (_PROFILES, ("profiles:profiles", "profiles:doctor")),
     (_SERVICES, ("serve:serve", "conformance:conformance", "completion:completion")),
 )
+# The path of a family within a family comes after that of the outer one.
 _FAMILIES: tuple[tuple[Group, str, str, tuple[str, ...]], ...] = (
     (_OBJECTS, "tags", "Tags of objects.", ("tags:get", "tags:set", "tags:rm")),
     (
@@ -37,6 +38,61 @@ _FAMILIES: tuple[tuple[Group, str, str, tuple[str, ...]], ...] = (
     ),
     (_OBJECTS, "uploads", "Multipart uploads under way.", ("uploads:ls", "uploads:abort")),
     (_SERVICES, "driver", "Drivers of one's own.", ("driver:new",)),
+    (
+        _SERVICES,
+        "imports",
+        "Imports of files.",
+        ("imports:list_", "imports:show", "imports:watch", "imports:work"),
+    ),
+    (
+        _SERVICES,
+        "admin",
+        "Who may do what on a gateway: projects, users, tokens, policies.",
+        ("admin:audit", "admin_database:backup", "admin_database:restore"),
+    ),
+    (
+        _SERVICES,
+        "admin project",
+        "Projects, which share nothing.",
+        ("admin_projects:create", "admin_projects:list_", "admin_projects:delete"),
+    ),
+    (
+        _SERVICES,
+        "admin user",
+        "Users and services of a project.",
+        (
+            "admin_users:create",
+            "admin_users:list_",
+            "admin_users:disable",
+            "admin_users:enable",
+            "admin_users:delete",
+        ),
+    ),
+    (
+        _SERVICES,
+        "admin token",
+        "Tokens of users.",
+        ("admin_tokens:create", "admin_tokens:list_", "admin_tokens:revoke"),
+    ),
+    (
+        _SERVICES,
+        "admin policy",
+        "Policies: what is allowed to users.",
+        (
+            "admin_policies:put",
+            "admin_policies:list_",
+            "admin_policies:show",
+            "admin_policies:delete",
+            "admin_policies:attach",
+            "admin_policies:detach",
+        ),
+    ),
+    (
+        _SERVICES,
+        "admin bucket",
+        "Buckets of a project.",
+        ("admin_buckets:create", "admin_buckets:list_", "admin_buckets:delete"),
+    ),
     (
         _PROFILES,
         "config",
@@ -83,17 +139,22 @@ def build(adopt: Callable[[Output], None] = lambda _: None) -> App:
     for group, commands in _COMMANDS:
         for command in commands:
             _add(app, command, group)
-    for group, name, text, commands in _FAMILIES:
-        family = App(name=name, help=text, group=group, help_flags=_HELP_FLAGS)
+    families = {"": app}
+    for group, path, text, commands in _FAMILIES:
+        parent, _, name = path.rpartition(" ")
+        # Told the group within a family too, the help would show its title there.
+        family = App(name=name, help=text, group=None if parent else group, help_flags=_HELP_FLAGS)
         for command in commands:
             _add(family, command, None)
-        app.command(family)
+        families[parent].command(family)
+        families[path] = family
     _share_options(app, adopt)
     return app
 
 
 def _add(app: App, command: str, group: Group | None) -> None:
-    name = command.partition(":")[2].replace("_", "-")
+    # A function that would hide a built-in one ends with "_".
+    name = command.partition(":")[2].strip("_").replace("_", "-")
     app.command(f"storage_core.cli.{command}", name=name, group=group, help_flags=_HELP_FLAGS)
 
 

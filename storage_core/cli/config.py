@@ -98,11 +98,14 @@ def trust(path: Path | None = None, *, forget: bool = False) -> int:
         known = trusting.distrust(document.path)
         print(f"{document.path}: {'no longer trusted' if known else 'was not trusted'}")
         return OK
-    profiles = load_config(document.path).profiles
-    for name, tree in profiles.items():
+    loaded = load_config(document.path)
+    for name, tree in loaded.profiles.items():
         if found := trusting.needs_trust(document, tree):
             keys, reason = found
             print(f"{document.source(('profiles', name, *keys))}: {name}.{keys[0]} {reason}")
+    if found := trusting.gateway_needs_trust(loaded.gateway_table):
+        keys, reason = found
+        print(f"{document.source(('gateway', *keys))}: gateway.{keys[0]} {reason}")
     trusting.trust(document)
     print(f"{document.path}: trusted")
     return OK

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from storage_core.config.environment import CONFIG, DEFAULT_PROFILE, PREFIX, PROFILES
+from storage_core.config.environment import CONFIG, DEFAULT_PROFILE, GATEWAY, PREFIX, PROFILES
+from storage_core.config.gateway import SECRETS
 from storage_core.config.load import Config
 from storage_core.config.references import references
 from storage_core.config.show import maybe_secret, settings_model
-from storage_core.config.tree import Tree
+from storage_core.config.tree import Keys, Leaf, Tree
 from storage_core.config.validate import (
     OPTION_NAMES,
     driver_settings,
@@ -22,6 +24,7 @@ from storage_core.config.validate import (
 )
 from storage_core.errors import ConfigError
 
+_PASSWORD = re.compile(r"://[^/@:]*:(?!\$\{)[^@]+@|[?&]password=(?!\$\{).")
 VARIABLES = (CONFIG, DEFAULT_PROFILE)
 
 
@@ -49,6 +52,7 @@ def check(config: Config) -> list[Finding]:
         *_default(config),
         *_variables(),
         *(finding for name in config.names for finding in _profile(config, name)),
+        *_gateway(config),
         *_readable(config),
     ]
 
@@ -64,9 +68,10 @@ def _default(config: Config) -> Iterator[Finding]:
 
 def _variables() -> Iterator[Finding]:
     for name in os.environ:
-        known = name.upper() in VARIABLES or name.upper().startswith(PROFILES)
+        known = name.upper() in VARIABLES or name.upper().startswith((PROFILES, GATEWAY))
         if name.upper().startswith(PREFIX) and not known:
-            hint = suggest(name, [*VARIABLES, f"{PROFILES}<NAME>__<FIELD>"])
+            forms = [*VARIABLES, f"{GATEWAY}<FIELD>", f"{PROFILES}<NAME>__<FIELD>"]
+            hint = suggest(name, forms)
             yield Finding("warning", None, f"${name}: not a variable that is read here{hint}")
 
 
@@ -77,6 +82,29 @@ def _profile(config: Config, name: str) -> Iterator[Finding]:
     except ConfigError as error:
         yield from (Finding("error", name, line) for line in error.message.split("\n"))
     yield from _literal_secrets(config, name, config.tree(name))
+
+
+def _gateway(config: Config) -> Iterator[Finding]:
+    try:
+        config.gateway()
+    except ConfigError as error:
+        yield from (Finding("error", None, line) for line in error.message.split("\n"))
+    if config.document is None or config.document.origin == "user":
+        return
+    for keys, leaf in _passwords(config):
+        yield Finding(
+            "warning",
+            None,
+            f"{leaf.source}: gateway.{'.'.join(keys)} holds a password in clear; write"
+            " ${env:NAME} or ${file:PATH}",
+        )
+
+
+def _passwords(config: Config) -> Iterator[tuple[Keys, Leaf]]:
+    """Databases of the gateway that are written with a password in clear."""
+    for keys, leaf in config.gateway_table.items():
+        if keys in SECRETS and leaf.source.kind == "file" and _PASSWORD.search(str(leaf.value)):
+            yield keys, leaf
 
 
 def _literal_secrets(config: Config, name: str, tree: Tree) -> Iterator[Finding]:
@@ -111,7 +139,9 @@ def _readable(config: Config) -> Iterator[Finding]:
         mode = document.path.stat().st_mode
     except OSError:
         return
-    if mode & (stat.S_IRGRP | stat.S_IROTH) and any(
+    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return
+    if any(_passwords(config)) or any(
         isinstance(leaf.value, str)
         and not any(references(leaf.value))
         and maybe_secret(keys, known)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage_core.config import trust
 from storage_core.config.discover import discover, user_data_folder
@@ -20,7 +21,10 @@ from storage_core.config.validate import suggest
 from storage_core.errors import ConfigError, DriverNotFoundError, ProfileNotFoundError
 from storage_core.plugins import find_driver
 
-TOP_LEVEL = ("default_profile", "profiles")
+if TYPE_CHECKING:
+    from storage_core.config.gateway import GatewaySettings
+
+TOP_LEVEL = ("default_profile", "gateway", "profiles")
 BUILT_IN = Source("built-in")
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
@@ -34,11 +38,13 @@ class Config:
         document: The configuration that was found, None if there is none.
         profiles: Values of each profile by its name, overrides from the environment included.
         default: The default profile's name where one is set, and where.
+        gateway_table: Values of the table ``[gateway]``, overrides included.
     """
 
     document: Document | None
     profiles: Mapping[str, Tree] = field(repr=False)
     default: tuple[str, Source] | None
+    gateway_table: Tree = field(default_factory=dict, repr=False)
 
     @property
     def path(self) -> Path | None:
@@ -90,8 +96,24 @@ class Config:
         if document and found and not trust.is_trusted(document):
             if ("driver",) not in tree:
                 raise no_driver(f"{self.origin(name)}: profiles.{name}")
-            raise trust.refuse(document, name, *found, also=_unknown_driver(tree))
+            table = ("profiles", name)
+            raise trust.refuse(document, table, *found, also=_unknown_driver(tree))
         return resolve(name, tree, origin=self.origin(name))
+
+    def gateway(self) -> GatewaySettings:
+        """The settings of a gateway; the default ones without a table ``[gateway]``.
+
+        Raises:
+            ConfigError: a wrong setting, a reference that yields nothing, or a configuration
+                that must be trusted first.
+        """
+        from storage_core.config.gateway_table import TABLE, gateway_settings
+
+        document = self.document
+        found = trust.gateway_needs_trust(self.gateway_table)
+        if document and found and not trust.is_trusted(document):
+            raise trust.refuse(document, (TABLE,), *found)
+        return gateway_settings(self.gateway_table, self.profiles)
 
     def tree(self, name: str) -> Tree:
         """The values of a profile as written, by names inside it.
@@ -163,7 +185,8 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
         default = environment.default_profile, Source("environment", DEFAULT_PROFILE)
     elif document and "default_profile" in document.table:
         default = _default(document)
-    return Config(document, profiles, default)
+    gateway = overlay(_written_gateway(document) if document else {}, environment.gateway)
+    return Config(document, profiles, default, gateway)
 
 
 def _written_profiles(document: Document) -> dict[str, Tree]:
@@ -190,6 +213,15 @@ def _written_profile(document: Document, name: object, table: object) -> Tree:
     if not isinstance(table, Mapping):
         raise ConfigError(f"{place}: profiles.{name} is not a table; write [profiles.{name}]")
     return flatten(table, lambda keys: document.source(("profiles", name, *keys)))
+
+
+def _written_gateway(document: Document) -> Tree:
+    table = document.table.get("gateway", {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(
+            f"{document.source(('gateway',))}: gateway is not a table; write [gateway]"
+        )
+    return flatten(table, lambda keys: document.source(("gateway", *keys)))
 
 
 def _default(document: Document) -> tuple[str, Source]:

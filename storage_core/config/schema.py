@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from storage_core.config.gateway import GatewaySettings
 from storage_core.config.profile import ProfileOptions
 from storage_core.errors import ConfigError
 from storage_core.plugins import installed_drivers, load_driver
@@ -27,7 +28,8 @@ def config_schema() -> dict[str, Any]:
     A driver that can not be imported takes part with its name alone.
     """
     definitions: dict[str, Any] = {"reference": REFERENCE}
-    options = _adopt(_options_schema(), "options", definitions)["properties"]
+    options = _adopt(_schema_of(ProfileOptions), "options", definitions)["properties"]
+    gateway = _adopt(_schema_of(GatewaySettings), "gateway", definitions)
     profiles = []
     for name in dict.fromkeys(info.name for info in installed_drivers()):
         definitions[f"driver.{name}"] = _driver_schema(name, options, definitions)
@@ -42,6 +44,7 @@ def config_schema() -> dict[str, Any]:
                 "type": "string",
                 "description": "The profile used when none is named.",
             },
+            "gateway": gateway,
             "profiles": {
                 "type": "object",
                 "description": "Named settings, one table each.",
@@ -57,18 +60,18 @@ def reference_table(model: Any) -> str:
     """A Markdown table of a model's settings: name, type, default, meaning.
 
     Args:
-        model: A driver's settings model, or `ProfileOptions`.
+        model: A driver's settings model, `ProfileOptions` or `GatewaySettings`.
     """
-    schema = _options_schema() if model is ProfileOptions else model.model_json_schema()
+    schema = _schema_of(model)
     rows = list(_rows(schema, schema.get("$defs", {}), ""))
     head = ["| Setting | Type | Default | Meaning |", "|---|---|---|---|"]
     return "\n".join([*head, *rows])
 
 
-def _options_schema() -> dict[str, Any]:
+def _schema_of(model: Any) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(ProfileOptions).json_schema()
+    return TypeAdapter(model).json_schema()
 
 
 def _driver_schema(

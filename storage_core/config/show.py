@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from storage_core.config.gateway import SECRETS
+from storage_core.config.gateway_table import annotation_of, default_rows
 from storage_core.config.load import Config
 from storage_core.config.profile import SECRET_MASK, ProfileOptions
 from storage_core.config.references import references
@@ -20,17 +22,21 @@ from storage_core.errors import ConfigError
 
 SECRET_OPTIONS = frozenset({("links", "keys")})
 
+GATEWAY = "[gateway]"
+"""Stands for a profile's name; none can be called so."""
+
+_URL = re.compile(r"[a-z0-9+.-]+://", re.ASCII)
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 _QUERY = re.compile(r"(?<=\?).+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One setting of one profile.
+    """One setting of one profile, or of the gateway.
 
     Attributes:
-        profile: The profile's name.
-        key: Dotted name of the setting inside the profile.
+        profile: The profile's name, or ``[gateway]``.
+        key: Dotted name of the setting inside its table.
         value: The value as text, masked if it is or may be a secret.
         source: Where it comes from, such as ``/srv/app/storage.toml:7`` or ``default``.
     """
@@ -71,7 +77,30 @@ def describe(config: Config, profile: str | None = None, *, defaults: bool = Fal
         ]
         if defaults:
             rows += _defaults(name, tree, known)
+    if profile is None:
+        rows += _gateway(config.gateway_table, defaults=defaults)
     return rows
+
+
+def _gateway(tree: Tree, *, defaults: bool) -> list[Row]:
+    rows = [
+        Row(GATEWAY, dotted(keys), _gateway_text(keys, leaf), str(leaf.source))
+        for keys, leaf in tree.items()
+    ]
+    for keys, value in default_rows() if defaults else ():
+        if keys not in tree and value is not None:
+            rows.append(Row(GATEWAY, dotted(keys), _default_text(value), "default"))
+    return rows
+
+
+def _gateway_text(keys: Keys, leaf: Leaf) -> str:
+    """A value as text. Of a database's URL the place is shown, and nothing that is no URL;
+    what no setting is called may be a secret under a misspelt name."""
+    if keys in SECRETS and not _URL.match(str(leaf.value)):
+        known = _is_one_reference(str(leaf.value))
+    else:
+        known = annotation_of(keys) is not None
+    return _text(("driver",), leaf, {}) if known else SECRET_MASK
 
 
 def _known(tree: Tree) -> Mapping[str, Any]:
@@ -167,4 +196,6 @@ def _is_undefined(value: object) -> bool:
 def _default_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
     return '""' if value == "" else str(value)

@@ -8,10 +8,12 @@ configuration can do nothing outside its own folder. Its profiles may use
   followed), and all their settings;
 - the options ``prefix``, ``bucket_prefix``, ``retry``, ``capabilities``, ``links.route``.
 
+Of the table ``[gateway]`` it may set limits, names and facades (`HARMLESS_GATEWAY`).
+
 Everything else waits for trust: any other driver (it would use the user's credentials
 towards a place of the configuration's choosing), ``${env:…}`` and ``${file:…}``,
 ``links.base_url`` and ``links.keys``. Only values written in the configuration count, not
-those from the environment, and only those of the profile that is opened.
+those from the environment, and only those of the profile that is opened, or of the gateway.
 
 A configuration named in code, on the command line or by ``$STORAGE_CONFIG``, and the one in
 the user's configuration folder, are trusted. Trust is kept in the user's state folder and
@@ -35,6 +37,32 @@ from storage_core.errors import ConfigError
 HARMLESS = frozenset({"prefix", "bucket_prefix", "retry", "capabilities"})
 HARMLESS_LINKS: Keys = ("links", "route")
 CONTAINED = frozenset({"local", "memory"})
+HARMLESS_GATEWAY: frozenset[Keys] = frozenset(
+    {
+        ("profiles",),
+        ("facades",),
+        ("log_format",),
+        ("metrics",),
+        ("requests_per_minute",),
+        ("max_client_requests",),
+        ("max_json_body",),
+        ("max_body_size",),
+        ("root_path",),
+        ("stall_timeout",),
+        ("min_rate",),
+        ("drain_timeout",),
+        ("max_connections",),
+        ("z3", "path"),
+        ("z3", "profile"),
+        ("z3", "bucket"),
+        ("z3", "link_seconds"),
+        ("imports", "file_types"),
+        ("imports", "workers"),
+        ("imports", "link_seconds"),
+        ("imports", "lease_seconds"),
+    }
+)
+"""The others say who may come in, where links lead, or what is told to whom."""
 
 
 def is_trusted(document: Document) -> bool:
@@ -103,14 +131,34 @@ def needs_trust(document: Document, tree: Tree) -> tuple[Keys, str] | None:
     return None
 
 
+def gateway_needs_trust(tree: Tree) -> tuple[Keys, str] | None:
+    """What of the table ``[gateway]`` waits for trust, as `needs_trust`."""
+    for keys, leaf in tree.items():
+        if leaf.source.kind != "file":
+            continue
+        if any(references(leaf.value)):
+            return keys, "reads a secret"
+        if keys not in HARMLESS_GATEWAY:
+            return keys, "decides whom the gateway serves, and where links and figures go"
+    return None
+
+
 def refuse(
-    document: Document, name: str, keys: Keys, reason: str, *, also: str = ""
+    document: Document, table: Keys, keys: Keys, reason: str, *, also: str = ""
 ) -> ConfigError:
-    """The error that says what needs trust, and how to give it; ``also`` is another fault."""
-    place = document.source(("profiles", name, *keys))
+    """The error that says what needs trust, and how to give it.
+
+    Args:
+        document: The configuration.
+        table: Keys of the table concerned.
+        keys: Keys inside it.
+        reason: What it could do.
+        also: Another fault, told first.
+    """
+    place = document.source((*table, *keys))
     first = f"{also}\n" if also else ""
     return ConfigError(
-        f"{first}{place}: {dotted(('profiles', name, *keys))} {reason}, and {document.path} was found in"
+        f"{first}{place}: {dotted((*table, *keys))} {reason}, and {document.path} was found in"
         f" the current folder, not chosen by you. Read it, then: storage config trust"
         f" {document.path}"
     )

@@ -13,9 +13,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
-from storage_core.config.profile import SECRET_MASK, ProfileConfig, ProfileOptions
+from storage_core.config.profile import SECRET_MASK, ProfileConfig, ProfileOptions, Source
 from storage_core.config.tree import Keys, dotted
 from storage_core.errors import ConfigError, DriverNotFoundError
 
@@ -30,6 +30,7 @@ MIN_REDACTED = 4
 MAX_LISTED = 12
 
 Where = Callable[[Keys], str]
+T = TypeVar("T")
 
 
 def load_class(profile: ProfileConfig) -> type[Driver]:
@@ -102,16 +103,33 @@ def parse_options(values: Mapping[str, Any], where: Where, secrets: set[str]) ->
     """
     if not values:
         return ProfileOptions()
+    options = parse_table(ProfileOptions, values, where, secrets)
+    overrides = _capabilities(options.capabilities, where)
+    return dataclasses.replace(options, capabilities=overrides)
+
+
+def parse_table(kind: type[T], values: Mapping[str, Any], where: Where, secrets: set[str]) -> T:
+    """Check values against a dataclass of settings.
+
+    Args:
+        kind: The dataclass.
+        values: The values by name, references replaced.
+        where: Tells the place of a value.
+        secrets: Texts no message may repeat.
+
+    Raises:
+        ConfigError: naming every unknown or wrong value with its line.
+    """
     from pydantic import ValidationError
 
     try:
-        options: ProfileOptions = _options_adapter().validate_python(dict(values))
+        settings: T = _adapter(cast("Any", kind)).validate_python(dict(values))
     except ValidationError as error:
         details = _details(error)
     else:
-        overrides = _capabilities(options.capabilities, where)
-        return dataclasses.replace(options, capabilities=overrides)
-    raise _explain(details, values, ProfileOptions, where, secrets)
+        return settings
+    # Outside the handler: pydantic's error carries the values along.
+    raise _explain(details, values, kind, where, secrets)
 
 
 def locate(profile: ProfileConfig, keys: Keys) -> str:
@@ -174,7 +192,22 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def _prepare(profile: ProfileConfig, name: str, value: Any, annotation: Any) -> Any:
-    source = profile.source(name)
+    return prepare(value, annotation, profile.source(name), lambda: locate(profile, (name,)))
+
+
+def prepare(value: Any, annotation: Any, source: Source, place: Callable[[], str]) -> Any:
+    """A value as its setting takes it: a list or table from the environment or a URL is JSON,
+    a path becomes an absolute one.
+
+    Args:
+        value: As written.
+        annotation: Type of the setting.
+        source: Where it is written.
+        place: The same for a message.
+
+    Raises:
+        ConfigError: it is not JSON.
+    """
     types = list(_alternatives(annotation))
     if isinstance(value, Path):
         return value.absolute()
@@ -185,7 +218,7 @@ def _prepare(profile: ProfileConfig, name: str, value: Any, annotation: Any) -> 
             return json.loads(value)
         except (ValueError, RecursionError):
             pass
-        raise ConfigError(f"{locate(profile, (name,))}: not the JSON this setting takes")
+        raise ConfigError(f"{place()}: not the JSON this setting takes")
     if not _any_subclass(types, (PurePath,)):
         return value
     if source.kind in {"file", "environment"}:
@@ -330,7 +363,7 @@ def _capabilities(overrides: Mapping[str, Any], where: Where) -> Mapping[str, An
 
 
 @functools.cache
-def _options_adapter() -> TypeAdapter[ProfileOptions]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(ProfileOptions)
+    return TypeAdapter(kind)

@@ -36,6 +36,7 @@ from storage_core.model import (
     DeleteResult,
     ObjectInfo,
     ObjectSummary,
+    Operation,
     Page,
     Prefix,
     PutResult,
@@ -82,6 +83,17 @@ class BucketCore:
 
     # --- reading ----------------------------------------------------------------------
 
+    def check_read(
+        self, operation: Operation, key: str, version: str | None, conditions: Conditions
+    ) -> None:
+        """Refuse a read that can not be carried out, before any I/O."""
+        client = self.client
+        keys.check_existing_key(key, client.capabilities.max_key_bytes)
+        if version is not None:
+            client.require(client.capabilities.versions, "versions")
+        if conditions is not NO_CONDITIONS:
+            client.require_conditions(operation, conditions)
+
     async def get(
         self,
         key: str,
@@ -92,18 +104,9 @@ class BucketCore:
         seconds: float | Deadline | None,
     ) -> ReaderCore:
         client = self.client
-        keys.check_existing_key(key, client.capabilities.max_key_bytes)
-        if version is not None:
-            client.require(client.capabilities.versions, "versions")
-        if conditions is not NO_CONDITIONS:
-            client.require_conditions("get", conditions)
-        request = GetRequest(
-            self.name,
-            key,
-            None if byte_range is None else ByteRange.of(byte_range),
-            version,
-            conditions,
-        )
+        self.check_read("get", key, version, conditions)
+        wanted = None if byte_range is None else ByteRange.of(byte_range)
+        request = GetRequest(self.name, key, wanted, version, conditions)
         deadline = client.deadline(seconds)
         stream = await client.call("get", client.driver.get, request, deadline)
         return ReaderCore(client, request, stream, verify, deadline)
@@ -112,11 +115,7 @@ class BucketCore:
         self, key: str, version: str | None, conditions: Conditions, seconds: float | None
     ) -> ObjectInfo:
         client = self.client
-        keys.check_existing_key(key, client.capabilities.max_key_bytes)
-        if version is not None:
-            client.require(client.capabilities.versions, "versions")
-        if conditions is not NO_CONDITIONS:
-            client.require_conditions("head", conditions)
+        self.check_read("head", key, version, conditions)
         request = HeadRequest(self.name, key, version, conditions)
         return await client.call("head", client.driver.head, request, client.deadline(seconds))
 

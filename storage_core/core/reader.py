@@ -247,12 +247,11 @@ class ReaderCore(Releasable):
     def _placed(self, error: StorageError) -> StorageError:
         return error.with_context("get", self._request.bucket, self._request.key)
 
-    def close_memory(self) -> bool:
-        """Close what holds nothing but memory; false if `close` must be awaited."""
-        if self._stream.data is None:
-            return False
-        self.closed = True
-        return True
+    def close_now(self) -> bool:
+        """Close what can be closed without a wait; false if `close` must be awaited."""
+        if self.closed or self._stream.data is not None or self._stream.close_now():
+            self.closed = True
+        return self.closed
 
     async def close(self) -> None:
         """Release the stream; may be called twice."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import functools
 import json
 import re
+from datetime import datetime
 from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote
@@ -18,6 +20,7 @@ Headers = list[tuple[bytes, bytes]]
 
 METADATA_PREFIX: Final = "x-storage-meta-"
 VERSION_HEADER: Final = "x-storage-version"
+_VERSION: Final = VERSION_HEADER.encode()
 EXPOSED: Final = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -26,7 +29,9 @@ EXPOSED: Final = (
     "ETag",
     "Last-Modified",
     "Repr-Digest",
+    "Retry-After",
     VERSION_HEADER,
+    "X-Request-Id",
 )
 """Headers that scripts of an allowed origin may see."""
 
@@ -46,16 +51,31 @@ _NOT_VALUE = re.compile(r"[^\t\x20-\x7e]")
 
 
 class RefusedError(Exception):
-    """An answer other than success, as the client is told it."""
+    """An answer other than success, as the client is told it.
+
+    Attributes:
+        status: HTTP status.
+        code: Short name of the reason.
+        message: For people.
+        headers: Further headers.
+        fields: Names of the request's fields at fault, each with what is wrong with it.
+    """
 
     def __init__(
-        self, status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        *,
+        fields: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers
+        self.fields = fields
 
     def body(self) -> bytes:
         return json.dumps({"code": self.code, "message": self.message}).encode()
@@ -105,30 +125,40 @@ def object_headers(info: ObjectInfo, claims: LinkClaims) -> Headers:
     disposition = info.content_disposition
     if claims.filename is not None:
         disposition = attachment(claims.filename)
-    fields: list[tuple[str, str | None]] = [
-        ("content-type", content_type),
-        ("content-disposition", disposition),
-        ("content-encoding", info.content_encoding),
-        ("content-language", info.content_language),
+    fields: list[tuple[bytes, str | None]] = [
+        (b"content-type", content_type),
+        (b"content-disposition", disposition),
+        (b"content-encoding", info.content_encoding),
+        (b"content-language", info.content_language),
         # The URL is a secret of its holder, and good for a while only.
-        ("cache-control", info.cache_control or "private, no-cache"),
-        ("etag", quoted_etag(info.etag)),
-        ("last-modified", format_datetime(whole_second(info.modified), usegmt=True)),
-        ("accept-ranges", "bytes"),
-        (VERSION_HEADER, info.version),
-        ("repr-digest", repr_digest(info) or None),
+        (b"cache-control", info.cache_control or "private, no-cache"),
+        (b"etag", quoted_etag(info.etag)),
+        (b"last-modified", _http_date(whole_second(info.modified))),
+        (b"accept-ranges", "bytes"),
+        (_VERSION, info.version),
+        (b"repr-digest", repr_digest(info) or None),
     ]
-    fields += [(METADATA_PREFIX + name, meta(value)) for name, value in info.metadata.items()]
-    return [
-        (name.encode("ascii"), value.encode("ascii"))
+    for name, value in info.metadata.items():
+        fields.append(((METADATA_PREFIX + name).encode("ascii"), meta(value)))
+    headers = [
+        (name, value.encode("ascii"))
         for name, value in fields
         if value is not None and not _NOT_VALUE.search(value)
-    ] + list(GUARDS)
+    ]
+    headers += GUARDS
+    return headers
+
+
+@functools.lru_cache(256)
+def _http_date(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
 
 
 def quoted_etag(etag: str) -> str:
     """An entity tag; what may not stand in one is percent-encoded."""
-    return f'"{_NOT_ETAG.sub(lambda found: quote(found.group()), etag)}"'
+    if _NOT_ETAG.search(etag):
+        etag = _NOT_ETAG.sub(lambda found: quote(found.group()), etag)
+    return f'"{etag}"'
 
 
 def repr_digest(info: ObjectInfo) -> str:

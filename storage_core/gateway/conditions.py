@@ -14,6 +14,10 @@ from storage_core.model import ObjectInfo
 Verdict: TypeAlias = Literal["go", "not_modified", "failed"]
 Tags: TypeAlias = tuple[str, ...] | Literal["*"]
 
+CONDITIONAL: Final = frozenset(
+    ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+)
+"""Headers that `Preconditions` are made of."""
 ANY: Final = "*"
 """The wildcard; an entity tag that is quoted as ``"*"`` is no wildcard."""
 

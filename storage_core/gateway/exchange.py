@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from storage_core.gateway.answers import GUARDS, Headers, RefusedError
 from storage_core.gateway.settings import GatewaySettings
 from storage_core.gateway.uploads import Receive, RequestBody
 
+if TYPE_CHECKING:
+    from storage_core.gateway.facade import Reply
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ZERO_COPY: Final = "http.response.zerocopysend"
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 class Exchange:
@@ -24,8 +31,18 @@ class Exchange:
         headers: By lower-case name; repeated ones joined by a comma.
         body: What the client sends.
         status: Of the reply, 0 until it has begun.
+        sent: Bytes of the reply's body.
+        request_id: The client's X-Request-Id where it can be one, else a new one.
+        route: Name of what answers, for the log and the figures.
         link_id: Of the verified link, for the log.
+        credential_id: Of the authenticated credential, for the log.
+        shape: How the facade that answers words a failure; None for the gateway's own way.
     """
+
+    shape: Callable[[RefusedError], Reply] | None = None
+    route = "none"
+    link_id = "-"
+    credential_id = "-"
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, settings: GatewaySettings
@@ -38,7 +55,16 @@ class Exchange:
         self.headers = _headers(scope["headers"])
         self.body = RequestBody(receive, self.headers, scope["http_version"], settings)
         self.status = 0
-        self.link_id = "-"
+        self.sent = 0
+        given = self.headers.get("x-request-id")
+        valid = given is not None and _REQUEST_ID.fullmatch(given)
+        self.request_id: str = given if given and valid else secrets.token_hex(8)
+
+    @property
+    def client(self) -> str:
+        """The peer's address; ``-`` over a Unix socket."""
+        client = self.scope.get("client")
+        return client[0] if client else "-"
 
     @property
     def path(self) -> str:
@@ -65,15 +91,18 @@ class Exchange:
             # (Later versions have a stream for each request, and forbid the header.)
             headers = [*headers, (b"connection", b"close")]
         self.status = status
+        headers = [*headers, (b"x-request-id", self.request_id.encode())]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = False) -> None:
         """Send bytes of the reply; the last ones without ``more``."""
+        self.sent += len(data)
         await self.send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def write_file(self, fd: int, offset: int, count: int) -> None:
         """Send a stretch of a file as all of the reply's body; needs `sends_files`."""
         await self.send({"type": ZERO_COPY, "file": fd, "offset": offset, "count": count})
+        self.sent += count
 
     async def reply(self, status: int, value: Mapping[str, object], headers: Headers) -> None:
         """A small JSON answer."""
@@ -87,10 +116,14 @@ class Exchange:
             await self.start(304, [*refusal.headers, *GUARDS])
             await self.write(b"")
             return
-        data = json.dumps({"code": refusal.code, "message": refusal.message}).encode()
-        headers = [*refusal.headers, *_json_headers(data), *GUARDS]
+        status, extra, data = refusal.status, refusal.headers, refusal.body()
+        if self.shape is not None:
+            reply = self.shape(refusal)
+            status, extra = reply.status, (*extra, *reply.headers)
+            data = json.dumps(reply.value).encode()
+        headers = [*extra, *_json_headers(data), *GUARDS]
         headers.append((b"cache-control", b"no-store"))
-        await self.start(refusal.status, headers)
+        await self.start(status, headers)
         await self.write(data, more=True)
         await self.body.linger()
         await self.write(b"")

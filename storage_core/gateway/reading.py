@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from storage_core.errors import IntegrityError, InvalidRangeError
 from storage_core.gateway import pieces
 from storage_core.gateway.answers import RefusedError, object_headers
-from storage_core.gateway.conditions import Preconditions, may_range, parse_range
+from storage_core.gateway.conditions import CONDITIONAL, Preconditions, may_range, parse_range
 
 if TYPE_CHECKING:
     from storage_core.aio import AsyncBucket, AsyncReader
@@ -48,6 +48,8 @@ async def get(exchange: Exchange, bucket: AsyncBucket, claims: LinkClaims) -> No
 
 def _judge(exchange: Exchange, info: ObjectInfo, claims: LinkClaims) -> None:
     """Refuse where a condition of the request says so."""
+    if CONDITIONAL.isdisjoint(exchange.headers):
+        return
     verdict = Preconditions.parse(exchange.headers).check(info, reading=True)
     if verdict == "failed":
         raise RefusedError(412, "precondition_failed", "a condition does not hold")

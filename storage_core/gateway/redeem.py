@@ -1,24 +1,20 @@
-"""The endpoint of links: one request, one verified link, one operation on one object."""
+"""Redeeming links: one request, one verified link, one operation on one object."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from storage_core.gateway import reading, writing
-from storage_core.gateway.answers import RefusedError, refusal_for
-from storage_core.gateway.exchange import Exchange, Scope, Send
-from storage_core.gateway.uploads import ClientGoneError, Receive
-from storage_core.links import ROUTE, LinkKeys, verify_link
+from storage_core.gateway.answers import RefusedError
+from storage_core.links import LinkClaims, verify_link
 
 if TYPE_CHECKING:
-    from storage_core.aio import AsyncStorage
-    from storage_core.gateway.settings import GatewaySettings
-
-log = logging.getLogger("storage_core.gateway")
+    from storage_core.gateway.exchange import Exchange
+    from storage_core.gateway.issuers import Vouched
+    from storage_core.gateway.limiting import Limiter
+    from storage_core.gateway.profiles import OpenProfile
 
 _OPERATIONS = {
     "GET": reading.get,
@@ -26,71 +22,77 @@ _OPERATIONS = {
     "PUT": writing.put,
     "DELETE": writing.delete,
 }
+_CHANGES = frozenset(("PUT", "DELETE"))
+
+
+class Issuers(Protocol):
+    """Who knows the issuers of links that facades made."""
+
+    def look_up(self, claims: LinkClaims, profile: str) -> Awaitable[Vouched]:
+        """Refuse unless the link's issuer still may; see `storage_core.gateway.issuers`."""
+
+    def redeemed(self, exchange: Exchange, vouched: Vouched) -> Awaitable[None]:
+        """A change by such a link was made."""
 
 
 class Redeemer:
-    """ASGI application that redeems links.
+    """Redeems links.
 
     Args:
-        storage: Called at each request; gives the storage opened on the serving loop.
-        keys: Called likewise; gives the accepted keys.
-        settings: Limits.
         now: The clock.
+        limiter: Limits of one client.
+        issuers: None for a gateway without facades, which refuses links that name an issuer.
     """
 
     def __init__(
-        self,
-        storage: Callable[[], AsyncStorage],
-        keys: Callable[[], LinkKeys],
-        settings: GatewaySettings,
-        now: Callable[[], datetime],
+        self, now: Callable[[], datetime], limiter: Limiter, issuers: Issuers | None
     ) -> None:
-        self._storage = storage
-        self._keys = keys
-        self._settings = settings
         self._now = now
+        self._limiter = limiter
+        self._issuers = issuers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.monotonic()
-        exchange = Exchange(scope, receive, send, self._settings)
-        try:
-            await self._answer(exchange)
-        finally:
-            # The query of a link is a secret, so only the link's id is written down.
-            log.info(
-                "%s %s %d link=%s %.1f ms",
-                exchange.method,
-                ascii(exchange.path)[1:-1],
-                exchange.status or 499,
-                exchange.link_id,
-                (time.monotonic() - started) * 1000,
-            )
+    async def redeem(self, exchange: Exchange, profile: OpenProfile, path: str) -> None:
+        """Answer a request for a link.
 
-    async def _answer(self, exchange: Exchange) -> None:
-        try:
-            await self._redeem(exchange)
-        except ClientGoneError:
-            return
-        except RefusedError as refusal:
-            failure = refusal
-        except Exception as error:
-            failure = refusal_for(error)
-            if failure.status >= 500:
-                log.exception("%s %s failed", exchange.method, exchange.path)
-        else:
-            return
-        if exchange.status == 0:
-            await exchange.refuse(failure)
-        # Otherwise the reply has begun: the server cuts it off, which the client notices.
+        Args:
+            exchange: The request.
+            profile: The profile it came to.
+            path: Its path below the profile's mount, as it was sent.
 
-    async def _redeem(self, exchange: Exchange) -> None:
-        path = exchange.path
-        if not path.startswith(ROUTE):
-            raise RefusedError(404, "not_found", "there is nothing here")
-        claims = verify_link(exchange.method, path, exchange.query, self._keys(), self._now())
+        Raises:
+            RefusedError: the answer is another one than success.
+            StorageError: likewise.
+        """
+        exchange.route = "link"
+        claims = verify_link(exchange.method, path, exchange.query, profile.keys, self._now())
         exchange.link_id = claims.id
-        bucket = self._storage().bucket(claims.bucket)
-        if claims.upload_id is not None:
-            await writing.put_part(exchange, bucket, claims)
+        if claims.issuer:
+            await self._vouched(exchange, profile, claims)
         else:
-            await _OPERATIONS[claims.method](exchange, bucket, claims)
+            await self._limited(exchange, profile, claims, exchange.client)
+
+    async def _vouched(self, exchange: Exchange, profile: OpenProfile, claims: LinkClaims) -> None:
+        if self._issuers is None:
+            raise RefusedError(403, "link_issuer", "this server does not know the link's issuer")
+        vouched = await self._issuers.look_up(claims, profile.name)
+        exchange.credential_id = vouched.actor.credential_id
+        await self._limited(exchange, profile, claims, vouched.actor.credential_id)
+        if claims.method in _CHANGES:
+            await self._issuers.redeemed(exchange, vouched)
+
+    async def _limited(
+        self, exchange: Exchange, profile: OpenProfile, claims: LinkClaims, client: str
+    ) -> None:
+        if not self._limiter.is_on:
+            await _carry_out(exchange, profile, claims)
+            return
+        async with self._limiter.admit(client):
+            await _carry_out(exchange, profile, claims)
+
+
+async def _carry_out(exchange: Exchange, profile: OpenProfile, claims: LinkClaims) -> None:
+    bucket = profile.storage.bucket(claims.bucket)
+    if claims.upload_id is not None:
+        await writing.put_part(exchange, bucket, claims)
+    else:
+        await _OPERATIONS[claims.method](exchange, bucket, claims)

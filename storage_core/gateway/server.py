@@ -1,4 +1,4 @@
-"""Running the link server: the socket, one process or several, and an end without losses."""
+"""Running a gateway: the socket, one process or several, and an end without losses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import signal
 import socket
 import stat
 import threading
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from storage_core.errors import ConfigError
+from storage_core.gateway import logs
 from storage_core.gateway.app import create_app
+from storage_core.gateway.metrics import shared_folder
 from storage_core.gateway.protocol import GatewayProtocol
 from storage_core.gateway.settings import GatewaySettings
-from storage_core.gateway.source import Source, for_workers
+from storage_core.gateway.source import Source, for_workers, sources_of
 from storage_core.gateway.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from storage_core.gateway.app import Gateway
 
 BACKLOG = 1024
 
@@ -111,7 +113,7 @@ def _is_dead(name: str) -> bool:
 
 
 def serve(
-    source: Source,
+    source: Source | Sequence[Source],
     listener: Listener,
     *,
     workers: int = 1,
@@ -127,7 +129,8 @@ def serve(
 
     Args:
         source: What to serve, as `create_app`.
-        listener: From `listen`; closed at the end.
+        listener: From `listen`; closed at the end. Links of facades begin with its address
+            unless the settings have a ``base_url``.
         workers: Processes that accept from the same socket.
         settings: Limits and the like.
 
@@ -138,35 +141,58 @@ def serve(
         raise ConfigError(f"workers is {workers}; it must be at least 1")
     settings = settings or GatewaySettings()
     try:
-        source = for_workers(source)
+        sources = tuple(map(for_workers, sources_of(source, settings.profiles)))
         if workers == 1:
-            run_worker(source, settings, listener.socket)
+            run_worker(sources, settings, listener.base_url, listener.socket)
         else:
-            start = functools.partial(run_worker, source, settings, listener.socket)
-            grace = settings.drain_timeout + 5
-            Supervisor(start, workers, grace=grace, on_stop=listener.close).run()
+            arguments = (sources, settings, listener.base_url, listener.socket)
+            start = functools.partial(_supervised, *arguments)
+            grace = _longest_end(settings)
+            keeps_figures = settings.metrics and settings.facades
+            with shared_folder() if keeps_figures else nullcontext():
+                Supervisor(start, workers, grace=grace, on_stop=listener.close).run()
     finally:
         listener.close()
 
 
-def run_worker(
-    source: Source,
+def _longest_end(settings: GatewaySettings) -> float:
+    """Seconds that a worker may take to end: requests first, then imports under way."""
+    imports = "appfile" in settings.facades and settings.imports.workers
+    return settings.drain_timeout + 5 + (settings.drain_timeout + 10 if imports else 0)
+
+
+def _supervised(
+    sources: tuple[Source, ...],
     settings: GatewaySettings,
+    base_url: str,
+    bound: socket.socket,
+    ready: Callable[[], None],
+) -> None:
+    """A worker's work, in a process that has nothing set up yet."""
+    logs.configure(settings.log_format)
+    run_worker(sources, settings, base_url, bound, ready)
+
+
+def run_worker(
+    sources: tuple[Source, ...],
+    settings: GatewaySettings,
+    base_url: str,
     bound: socket.socket,
     ready: Callable[[], None] | None = None,
 ) -> None:
     """Serve in this process until it is told to stop.
 
     Args:
-        source: What to serve.
+        sources: What to serve.
         settings: Limits and the like.
+        base_url: Where it listens.
         bound: The listening socket.
         ready: Called once requests are answered.
 
     Raises:
         ConfigError: it could not start.
     """
-    app = create_app(source, settings=settings)
+    app = create_app(sources, settings=settings, base_url=base_url)
     server = make_server(app, settings)
     if ready is not None:
         # uvicorn calls this with its first tick, when it has started; every 30 s it says so again.
@@ -176,8 +202,8 @@ def run_worker(
     with _swallowed_signals(), suppress(SystemExit):  # uvicorn's way out of a failed start
         server.run(sockets=[bound])
     if not server.started:
-        failure = app.state.served.failure
-        raise ConfigError(f"the link server could not start: {failure}") from failure
+        failure = app.life.failure
+        raise ConfigError(f"the gateway could not start: {failure}") from failure
 
 
 def _awaitable(call: Callable[[], None]) -> Callable[[], Awaitable[None]]:
@@ -187,7 +213,7 @@ def _awaitable(call: Callable[[], None]) -> Callable[[], Awaitable[None]]:
     return awaited
 
 
-def make_server(app: Starlette, settings: GatewaySettings) -> uvicorn.Server:
+def make_server(app: Gateway, settings: GatewaySettings) -> uvicorn.Server:
     """A uvicorn server of the application, with the protocol that can send files."""
     config = uvicorn.Config(
         app,
@@ -203,7 +229,9 @@ def make_server(app: Starlette, settings: GatewaySettings) -> uvicorn.Server:
         log_config=None,
         access_log=False,  # it would write signatures down; ours leaves them out
         server_header=False,
-        proxy_headers=False,
+        # The scheme and the address of the client come from X-Forwarded-… of these alone.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         limit_concurrency=settings.max_connections,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=math.ceil(settings.drain_timeout),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -56,6 +56,32 @@ def recipe_of(source: Source) -> Recipe:
     if isinstance(source, Mapping):
         return from_profile(None, source)
     return from_profile(source, None)
+
+
+def recipes_of(
+    source: Source | Sequence[Source], profiles: tuple[str, ...] = ()
+) -> tuple[Recipe, ...]:
+    """How to open what is to be served, the first profile first.
+
+    Args:
+        source: One or several; None stands for ``profiles``.
+        profiles: Names, the default profile when empty.
+
+    Raises:
+        ConfigError: a profile can not be had.
+    """
+    return tuple(map(recipe_of, sources_of(source, profiles)))
+
+
+def sources_of(
+    source: Source | Sequence[Source], profiles: tuple[str, ...] = ()
+) -> tuple[Source, ...]:
+    """The sources one by one; see `recipes_of`."""
+    if source is None and profiles:
+        return profiles
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        return tuple(source)
+    return (source,)
 
 
 def for_workers(source: Source) -> Recipe | ServedProfile | Mapping[str, Any]:

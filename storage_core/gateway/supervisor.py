@@ -181,7 +181,7 @@ class Supervisor:
             ConfigError: there never was a worker that served.
         """
         if not self._proven:
-            raise ConfigError("a worker of the link server could not start; the log says why")
+            raise ConfigError("a worker of the gateway could not start; the log says why")
         status = worker.process.exitcode
         if worker.ready:
             log.error("worker %s died with status %s", worker.process.pid, status)
@@ -220,8 +220,7 @@ def _release(worker: _Worker) -> None:
 
 
 def _main(work: Work, telling: Connection) -> None:
-    """A worker's life. It has the log settings of a fresh process, so warnings show."""
-    logging.basicConfig(level=logging.INFO)
+    """A worker's life, in a fresh process."""
 
     def ready() -> None:
         if not telling.closed:

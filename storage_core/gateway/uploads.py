@@ -41,6 +41,7 @@ class RequestBody:
         failure: Why reading stopped early. The storage wraps what its body raises, so the
             reason is looked up here.
         finished: Whether all of it was read.
+        count: Bytes read so far.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class RequestBody:
         self._limit = settings.max_body_size
         self._stall_timeout = settings.stall_timeout
         self._min_rate = settings.min_rate
-        self._count = 0
+        self.count = 0
         self._waited = 0.0
         self._expects = headers.get("expect", "").lower() == "100-continue"
         self._started = False
@@ -67,7 +68,33 @@ class RequestBody:
     def check_limit(self) -> None:
         """Refuse a body that is announced as too large, before a byte of it is asked for."""
         if self.size is not None and self.size > self._limit:
-            raise self._too_large()
+            raise _too_large(self._limit)
+
+    async def read(self, limit: int) -> bytes:
+        """All of a small body.
+
+        Args:
+            limit: Bytes it may have.
+
+        Raises:
+            RefusedError: too many bytes, or too few in their time.
+            ClientGoneError: so.
+        """
+        if self.size is not None and self.size > limit:
+            raise _too_large(limit)
+        gathered = []
+        while not self.finished:
+            gathered.append(await self._next())
+            if self.count > limit:
+                raise self._stopped(_too_large(limit))
+        return b"".join(gathered)
+
+    async def data(self) -> bytes | AsyncIterator[bytes]:
+        """All of a small body, since what is in memory costs the storage far less than what it
+        must wait for; the pieces of any other."""
+        if self.size is None or self.size > PIECE or self._expects:
+            return self.pieces()
+        return await self.read(PIECE)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes, in pieces of `PIECE` or a little more.
@@ -83,15 +110,15 @@ class RequestBody:
                 data = await self._next()
                 gathered.append(data)
                 size += len(data)
-            if self._count > self._limit:
-                raise self._stopped(self._too_large())
+            if self.count > self._limit:
+                raise self._stopped(_too_large(self._limit))
             if size:
                 yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
 
     async def _next(self) -> bytes:
         self._started = True
         # Only waiting counts: a client is not slow because the storage is.
-        allowed = self._stall_timeout + self._count / self._min_rate - self._waited
+        allowed = self._stall_timeout + self.count / self._min_rate - self._waited
         began = time.monotonic()
         try:
             async with asyncio.timeout(min(self._stall_timeout, allowed)):
@@ -105,15 +132,12 @@ class RequestBody:
             raise self._stopped(ClientGoneError())
         self.finished = not message.get("more_body", False)
         body: bytes = message.get("body", b"")
-        self._count += len(body)
+        self.count += len(body)
         return body
 
     def _stopped(self, failure: Exception) -> Exception:
         self.failure = failure
         return failure
-
-    def _too_large(self) -> RefusedError:
-        return RefusedError(413, "body_too_large", f"a body may have at most {self._limit} bytes")
 
     async def linger(self) -> None:
         """After a refusal: take and drop more of the body for a moment, so that a client that
@@ -127,6 +151,10 @@ class RequestBody:
                     await self._next()
         except (TimeoutError, RefusedError, ClientGoneError):
             return
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(413, "body_too_large", f"a body may have at most {limit} bytes")
 
 
 def declared_digests(headers: Mapping[str, str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ async def put(exchange: Exchange, bucket: AsyncBucket, claims: LinkClaims) -> No
         exchange,
         bucket.put(
             claims.key,
-            exchange.body.pieces(),
+            await exchange.body.data(),
             size=size,
             content_type=content_type,
             content_encoding=exchange.headers.get("content-encoding"),
@@ -49,11 +49,10 @@ async def put_part(exchange: Exchange, bucket: AsyncBucket, claims: LinkClaims) 
     assert claims.part_number is not None
     size, digests = _announced(exchange, claims)
     upload = bucket.resume_upload(public_upload_id(claims.key, claims.upload_id))
+    data = await exchange.body.data()
     part = await _stored(
         exchange,
-        upload.put_part(
-            claims.part_number, exchange.body.pieces(), size=size, checksums=digests or None
-        ),
+        upload.put_part(claims.part_number, data, size=size, checksums=digests or None),
     )
     reply = {"number": part.number, "etag": part.etag, "size": part.size}
     await exchange.reply(200, reply, [(b"etag", quoted_etag(part.etag).encode())])

@@ -173,8 +173,16 @@ class PrefixLayer(Driver):
         stream = await self._ask(self.inner.get(self._in(request)))
         return _RenamedStream(stream, request.key)
 
+    def get_now(self, request: GetRequest) -> ObjectStream | None:
+        stream = self.inner.get_now(self._in(request))
+        return None if stream is None else _RenamedStream(stream, request.key)
+
     async def head(self, request: HeadRequest) -> ObjectInfo:
         return self._out(await self._ask(self.inner.head(self._in(request))))
+
+    def head_now(self, request: HeadRequest) -> ObjectInfo | None:
+        info = self.inner.head_now(self._in(request))
+        return None if info is None else self._out(info)
 
     async def delete(self, request: DeleteRequest) -> DeleteResult:
         return self._out(await self._ask(self.inner.delete(self._in(request))))
@@ -259,6 +267,9 @@ class _RenamedStream(ObjectStream):
 
     async def close(self) -> None:
         await self._inner.close()
+
+    def close_now(self) -> bool:
+        return self._inner.close_now()
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:

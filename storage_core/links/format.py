@@ -60,7 +60,7 @@ def encode(text: str) -> str:
 
 def message(bucket: str, key: str, parameters: Mapping[str, str]) -> bytes:
     """The bytes that are signed; see `storage_core.links`."""
-    query = "&".join(f"{name}={encode(parameters[name])}" for name in sorted(parameters))
+    query = "&".join([f"{name}={encode(parameters[name])}" for name in sorted(parameters)])
     lines = ("storage-core-link", encode(bucket), encode(key), query)
     return "\n".join(lines).encode("ascii")
 

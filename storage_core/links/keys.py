@@ -15,7 +15,7 @@ from storage_core.errors import ConfigError
 MIN_SECRET_BYTES: Final = 16
 
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_URL_SAFE = str.maketrans("+/", "-_")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class LinkKeys:
@@ -59,7 +59,7 @@ class LinkKeys:
         if secret is None:
             return None
         mac = hmac.digest(secret, message, "sha256")
-        return binascii.b2a_base64(mac, newline=False).decode().translate(_URL_SAFE).rstrip("=")
+        return binascii.b2a_base64(mac, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._secrets)

@@ -10,7 +10,16 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 from urllib.parse import unquote_to_bytes
 
 from storage_core.errors import PermissionDeniedError
-from storage_core.links.format import FORMAT, KNOWN, OPTIONAL, ROUTE, LinkClaims, message, number
+from storage_core.links.format import (
+    FORMAT,
+    KNOWN,
+    OPTIONAL,
+    REQUIRED,
+    ROUTE,
+    LinkClaims,
+    message,
+    number,
+)
 from storage_core.links.keys import LinkKeys
 from storage_core.model import Method
 
@@ -83,11 +92,13 @@ def _claims(bucket: str, key: str, parameters: Mapping[str, str]) -> LinkClaims:
     """Typed claims of parameters whose signature holds: what our signer never writes is the
     bug of another one, not a reason to guess."""
     try:
-        optional: dict[str, Any] = {
-            attribute: decode(parameters[name])
-            for name, attribute, _, decode in OPTIONAL
-            if name in parameters
-        }
+        optional: dict[str, Any] = {}
+        if len(parameters) > len(REQUIRED):
+            optional = {
+                attribute: decode(parameters[name])
+                for name, attribute, _, decode in OPTIONAL
+                if name in parameters
+            }
         method = parameters["sc-method"]
         if method not in _METHODS:
             raise ValueError(method)
@@ -116,13 +127,15 @@ def _parse_query(query: str) -> dict[str, str]:
     """Parameters by name. Only ours, each once: an unsigned stranger might be meant to
     change the reply, and guessing which ones are harmless is how holes begin."""
     parameters: dict[str, str] = {}
+    encoded = "%" in query or "+" in query or not query.isascii()
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")
-        name = _decode(name)
+        if encoded:
+            # Some clients write a space of the query as "+"; a real plus is always "%2B".
+            name, value = _decode(name), _decode(value.replace("+", " "))
         if not equals or not name.startswith("sc-") or name in parameters:
             raise LinkError("malformed", "the URL has a parameter that is not part of the link")
-        # Some clients write a space of the query as "+"; a real plus is always "%2B".
-        parameters[name] = _decode(value.replace("+", " "))
+        parameters[name] = value
     return parameters
 
 

@@ -123,7 +123,9 @@ def uninstalled(site: Path) -> Iterator[Callable[[str], None]]:
 
         def take(name: str) -> None:
             found = plugins._entry_points
-            others = functools.cache(lambda: {n: e for n, e in found().items() if n != name})
+            others = functools.cache(
+                lambda group: {n: e for n, e in found(group).items() if n != name}
+            )
             patch.setattr(plugins, "_entry_points", others)
 
         yield take

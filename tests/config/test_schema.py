@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from storage_core.config import ProfileOptions, driver_settings, load_config
+from storage_core.config.gateway import GatewaySettings
 from storage_core.config.schema import config_schema, reference_table
 from storage_core.errors import ConfigError
 from storage_core.plugins import load_driver
@@ -95,13 +96,14 @@ def test_the_tables_come_from_the_models(site):
     assert "| `zones` | list of text |  |" in table
 
 
-REFERENCE = ["options", "local", "memory", "s3", "azure", "gcs", "fsspec"]
+REFERENCE = ["options", "gateway", "local", "memory", "s3", "azure", "gcs", "fsspec"]
 OVER_HTTP = ["s3", "azure", "gcs"]
 HTTP_ROW = "| `http."
 
 
 def table_of(name: str) -> list[str]:
-    model: Any = ProfileOptions if name == "options" else load_driver(name).settings_model()
+    tables: dict[str, Any] = {"options": ProfileOptions, "gateway": GatewaySettings}
+    model = tables[name] if name in tables else load_driver(name).settings_model()
     return reference_table(model).splitlines()
 
 

@@ -9,6 +9,7 @@ from tests.servers import Server
 
 class TestAzurite(OnServer, suite.All):
     waivers = WAIVERS / "azurite.toml"
+    repeated = ("F52",)  # five thousand deletes, each a walk through all that is there
 
     @pytest.fixture
     def on(self, azurite: Server) -> Server:

@@ -10,6 +10,7 @@ from tests.servers import Server
 
 class TestFakeGcs(OnServer, suite.All):
     waivers = WAIVERS / "fake-gcs-server.toml"
+    repeated = ("F52",)  # each put and delete is a walk through the bucket
 
     @pytest.fixture
     def on(self, fake_gcs: Server) -> Server:
@@ -24,3 +25,6 @@ class TestStrictGcs(OnServer, suite.All):
 
 class TestLayeredStrictGcs(TestStrictGcs):
     extra = LAYERED
+    # Left are bucket life, lists, keys, copies, deletes, links, versions: what the layer and
+    # versions change. The layer runs whole on the local and the memory driver.
+    repeated = tuple("BCDEJKMOPQRST")

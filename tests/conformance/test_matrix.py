@@ -10,7 +10,7 @@ import storage_core
 from storage_conformance.report import load_waivers, plain
 from tests.conformance import matrix
 from tests.conformance.on_server import LAYERED, WAIVERS
-from tests.servers import SERVERS, Server, azurite, fake_gcs, moto, radosgw, swift
+from tests.servers import UNCHECKED, Server, azurite, fake_gcs, moto, radosgw, swift
 
 RUNS = {run.key: run for run in matrix.load()} if matrix.DATA.exists() else {}
 NOWHERE = "http://127.0.0.1:9"
@@ -25,7 +25,7 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 
 def test_every_server_was_run():
     # Swift is for `make test-full` alone.
-    assert {run.server_name for run in RUNS.values()} >= set(SERVERS) - {swift.NAME}
+    assert {run.server_name for run in RUNS.values()} >= set(UNCHECKED) - {swift.NAME}
     assert {run.driver for run in RUNS.values()} >= {"local", "memory", "s3", "azure", "gcs"}
 
 

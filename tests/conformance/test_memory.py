@@ -6,6 +6,8 @@ from storage_conformance import suite
 
 
 class TestMemory(suite.All):
+    turns = True
+
     @pytest.fixture
     def profile(self):
         return {"driver": "memory", "name": "conformance"}

@@ -13,6 +13,7 @@ from tests.servers import Server
 
 class TestS3Moto(OnServer, suite.All):
     waivers = WAIVERS / "moto.toml"
+    repeated = ("F52",)  # five thousand requests that moto answers slowly
 
     @pytest.fixture
     def on(self, moto: Server) -> Server:

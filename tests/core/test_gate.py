@@ -190,7 +190,7 @@ def test_every_capability_of_the_gate_is_tried():
     no_gates = {
         "delete_markers",
         "conditions", "delete_many_limit", "atomic_move", "unsized_put", "write_ids", "checksums",
-        "default_checksum", "presign", "presign_part", "presign_binds",
+        "atomic_bucket_delete", "default_checksum", "presign", "presign_part", "presign_binds",
     }  # fmt: skip
     limits = {one.name for one in fields(Capabilities) if one.name.startswith(("max_", "min_"))}
     assert {one.name for one in fields(Capabilities)} - no_gates - limits == set(NEEDS)

@@ -60,7 +60,9 @@ def test_what_is_no_request(raw: Callable[[], Raw], data: bytes):
 
 
 @given(st.binary(min_size=1, max_size=300))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_random_bytes(raw: Callable[[], Raw], data: bytes):
     connection = raw()
     connection.send(data + b"\r\n\r\n")
@@ -365,7 +367,9 @@ def test_a_head_that_drips(raw: Callable[[], Raw], monkeypatch: pytest.MonkeyPat
     ),
     st.sampled_from(["GET", "HEAD", "PUT", "DELETE"]),
 )
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_random_headers(
     fuzzed: storage_core.Bucket, raw: Callable[[], Raw], fields: list[tuple[str, str]], method: str
 ):

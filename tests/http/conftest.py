@@ -13,6 +13,26 @@ import pytest
 from tests.http.hostile.clients import KINDS, Client, Kind
 from tests.http.hostile.server import Script, Server
 
+ANSWERS = {
+    f"test_hostile_{name}" for name in ("bodies", "expect", "heads", "requests", "reuse", "uploads")
+}
+"""Modules about the bytes of a peer. asyncio hands them on as they come on any event loop, so
+that uvloop runs one instance of each test there, and the others with ``--full``."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is the same on another event loop."""
+    seen: set[tuple[str, str]] = set()
+    for item in items:
+        kind = item.callspec.params.get("client") if hasattr(item, "callspec") else None
+        if item.path.stem not in ANSWERS or not isinstance(kind, Kind) or not kind.uvloop:
+            continue
+        test = item.nodeid.partition("[")[0], kind.name
+        if test in seen:
+            item.add_marker("repetition")
+        seen.add(test)
+
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:

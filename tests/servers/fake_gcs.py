@@ -30,11 +30,13 @@ LACKS: Mapping[str, Any] = MappingProxyType(
     {
         "multipart": False,
         "delete_many_limit": 1,
+        "atomic_bucket_delete": False,
         "conditions": {"put": ("if_absent", "if_match"), "get": _READ, "head": _READ},
     }
 )
-"""Capabilities a profile on it corrects: it knows no uploads and no batches of the XML API, and
-ignores the preconditions of copies and deletes. Those of reads the driver holds by itself."""
+"""Capabilities a profile on it corrects: it knows no uploads and no batches of the XML API,
+ignores the preconditions of copies and deletes, and looks into a bucket before it deletes it. The
+conditions of reads the driver holds by itself."""
 
 
 @contextmanager

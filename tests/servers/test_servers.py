@@ -50,16 +50,16 @@ def foreground(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def told(process: subprocess.Popen[str]) -> tuple[list[int], dict]:
-    """The pids and the profiles a server in the foreground prints."""
+def told(process: subprocess.Popen[str], last: str = "secret_access_key") -> tuple[list[int], dict]:
+    """The pids and the settings a server in the foreground prints, up to the last of them."""
     assert process.stdout is not None
     lines: list[str] = []
-    while not any(line.startswith("secret_access_key") for line in lines):
+    while not any(line.startswith(last) for line in lines):
         line = process.stdout.readline()
         assert line, "it ended"
         lines.append(line)
     pids = lines[0].partition("processes ")[2].partition(",")[0].split()
-    return list(map(int, pids)), tomllib.loads("".join(lines))["profiles"]
+    return list(map(int, pids)), tomllib.loads("".join(lines))
 
 
 def test_a_server_answers_and_stops():
@@ -75,7 +75,8 @@ def test_a_server_answers_and_stops():
 
 def test_in_the_foreground_it_prints_a_profile_that_works():
     with foreground("moto") as process:
-        pids, profiles = told(process)
+        pids, settings = told(process)
+        profiles = settings["profiles"]
         assert profiles["moto"]["driver"] == "s3"
         with urllib.request.urlopen(profiles["moto"]["endpoint_url"], timeout=5) as answer:
             assert answer.status == 200
@@ -165,5 +166,5 @@ def test_what_is_missing_skips_but_fails_continuous_integration(
 
 def test_every_server_has_a_name_that_starts_it():
     assert set(SERVERS) == {
-        "moto", "azurite", "fake-gcs-server", "strict-gcs", "radosgw", "swift"
+        "moto", "azurite", "fake-gcs-server", "strict-gcs", "radosgw", "swift", "postgres"
     }  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from storage_conformance.cases import case
 from storage_conformance.fixtures import Suite
 from storage_conformance.helpers import keys_of, read, together
-from storage_conformance.needs import MULTIPART, VERSIONS
+from storage_conformance.needs import ATOMIC_BUCKET_DELETE, MULTIPART, VERSIONS
 from storage_conformance.watch import no_requests
 from storage_core import (
     Bucket,
@@ -309,7 +309,12 @@ class Buckets(Suite):
             storage.create_bucket(bucket.name)
         assert (exists.value.operation, exists.value.bucket) == ("create_bucket", bucket.name)
 
-    @case("A36", "a bucket is never deleted under an object being written", clause="Buckets")
+    @case(
+        "A36",
+        "a bucket is never deleted under an object being written",
+        clause="Buckets",
+        needs=ATOMIC_BUCKET_DELETE,
+    )
     def test_a36_delete_race(self, storage: Storage, bucket: Bucket) -> None:
         stop = threading.Event()
 

@@ -76,6 +76,7 @@ class SqliteDriver(Driver):
         conditions={"put": _WRITES, "delete": frozenset({"if_match"})},
         unsized_put=True,
         write_ids=True,
+        atomic_bucket_delete=True,
         max_put_size=32 * 1024**2,  # a row is written and read as a whole
         max_object_size=32 * 1024**2,
         checksums=frozenset({"crc32c", "md5", "sha1", "sha256"}),

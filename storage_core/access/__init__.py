@@ -1,0 +1,1 @@
+"""Who may do what: projects, principals, credentials, policies, logical buckets, audit."""

@@ -1,0 +1,1 @@
+"""Interfaces of other libraries on storage-core, for applications that were written for them."""

@@ -1,0 +1,59 @@
+"""Reads that need no wait, for the async face over a driver that blocks: a trip through a
+worker thread costs many times what a look at what is in memory does.
+
+Each takes the arguments of its namesake in `BucketCore`, and is None where the driver may have
+to wait or fails: the namesake tells then what is the matter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from storage_core.core.reader import ReaderCore
+from storage_core.model import ByteRange, Conditions, ObjectInfo
+from storage_core.requests import GetRequest, HeadRequest
+
+if TYPE_CHECKING:
+    from storage_core.core.bucket import BucketCore, Range
+    from storage_core.core.retry import Deadline
+
+    GetArguments: TypeAlias = tuple[
+        str, Range | None, str | None, Conditions, bool, float | Deadline | None
+    ]
+
+
+def get(
+    bucket: BucketCore,
+    key: str,
+    byte_range: Range | None,
+    version: str | None,
+    conditions: Conditions,
+    verify: bool,
+    seconds: float | Deadline | None,
+) -> ReaderCore | None:
+    """As `BucketCore.get`."""
+    client = bucket.client
+    if client.closed:
+        return None
+    bucket.check_read("get", key, version, conditions)
+    wanted = None if byte_range is None else ByteRange.of(byte_range)
+    request = GetRequest(bucket.name, key, wanted, version, conditions)
+    deadline = client.deadline(seconds)
+    stream = client.driver.get_now(request)
+    return None if stream is None else ReaderCore(client, request, stream, verify, deadline)
+
+
+def head(
+    bucket: BucketCore,
+    key: str,
+    version: str | None,
+    conditions: Conditions,
+    seconds: float | None,
+) -> ObjectInfo | None:
+    """As `BucketCore.head`."""
+    client = bucket.client
+    if client.closed:
+        return None
+    bucket.check_read("head", key, version, conditions)
+    client.deadline(seconds)  # refuses a wrong one
+    return client.driver.head_now(HeadRequest(bucket.name, key, version, conditions))

@@ -1,0 +1,76 @@
+"""Audit events on their way to the database, in the background of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from storage_core.access import audit
+
+if TYPE_CHECKING:
+    from storage_core.access.model import AuditEvent
+    from storage_core.gateway.service import Service
+
+log = logging.getLogger("storage_core.gateway")
+
+MAX_WAITING: Final = 10_000
+"""Events; requests wait while there are more, so that an outage of the database loses none
+and fills no memory."""
+BATCH: Final = 500
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between tries while the database is out of order."""
+
+
+class Trail:
+    """Writes events in the order they came, several at a time.
+
+    Args:
+        service: Whose state and threads it uses; that has to be open until `close` returns.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._waiting: asyncio.Queue[AuditEvent | None] = asyncio.Queue(MAX_WAITING)
+        self._closing = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name="storage-core-audit")
+
+    async def add(self, event: AuditEvent) -> None:
+        """Leave an event; returns at once unless very many wait."""
+        await self._waiting.put(event)
+
+    async def close(self) -> None:
+        """Return when all events are written, or can not be."""
+        self._closing.set()
+        await self._waiting.put(None)
+        await self._task
+
+    async def _run(self) -> None:
+        more = True
+        while more:
+            batch = [await self._waiting.get()]
+            while len(batch) < BATCH and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            events = [event for event in batch if event is not None]
+            more = len(events) == len(batch)
+            if events:
+                await self._write(events)
+
+    async def _write(self, events: list[AuditEvent]) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._service.run(audit.record, self._service.state, events)
+            except Exception:
+                log.exception("%d audit events could not be written", len(events))
+                if self._closing.is_set():
+                    for event in events:  # what was to be kept is at least in the log
+                        log.critical("audit event lost: %s", event)
+                    return
+            else:
+                return
+            try:
+                await asyncio.wait_for(self._closing.wait(), pause)
+            except TimeoutError:
+                pause = min(2 * pause, LONGEST_PAUSE)

@@ -1,0 +1,3 @@
+"""Node with the packages."""
+
+from tests.clients.fixtures import node  # noqa: F401 - a fixture, found by its name

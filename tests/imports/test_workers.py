@@ -1,0 +1,476 @@
+"""Workers: every job ends once, whatever becomes of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from storage_core import imports
+from storage_core.config.gateway import ImportSettings
+from storage_core.errors import TransientError
+from storage_core.imports import ImportJob, leases, running
+from storage_core.imports.queue import JobQueue
+from storage_core.state.tables import import_jobs
+from tests.imports.conftest import Clock, World, cc5, log_of, wait_until, worker_process
+
+THREE = b"1\n2\n3\n"
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Metadata for the importer `gated`; its gate is open after the test."""
+    metadata = {"gate": str(tmp_path / "gate"), "reached": str(tmp_path / "reached")}
+    yield metadata
+    Path(metadata["gate"]).touch()
+
+
+def reached(gate: dict[str, str]) -> int:
+    """How often an importer came to the gate."""
+    path = Path(gate["reached"])
+    return len(path.read_text()) if path.exists() else 0
+
+
+def keys(world: World) -> list[str]:
+    return [json.loads(key)[0] for _, key in world.rows()]
+
+
+# --- what becomes of a file ---------------------------------------------------------------
+
+
+def test_a_file_is_imported(world):
+    job = world.submit(cc5("10|1|Ann|30", "10|2|Bob|", "90|3"), workspace_id="w")
+    world.work()
+    done = world.ended(job)
+    assert (done.state, done.error, done.attempts, done.worker) == ("imported", None, 1, None)
+    assert (done.rows_total, done.rows_ok, done.rows_deleted, done.rows_failed) == (3, 2, 1, 0)
+    assert done.bytes_read == done.size == job.size
+    assert done.started is not None
+    assert done.finished is not None
+    assert job.submitted <= done.started <= done.finished
+    first, second = world.imported()
+    assert first["values"] == {"code": "1", "name": "Ann", "age": 30}
+    assert second["values"] == {"code": "2", "name": "Bob", "age": None}
+    for row in (first, second):
+        assert (row["bucket"], row["workspace"], row["dataset"]) == ("people", "w", "people")
+        assert (row["file_id"], row["job_id"]) == (job.file_id, job.id)
+
+
+def test_a_later_file_changes_rows_by_key(world):
+    world.work()
+    world.ended(world.submit(b"a\nb\n", "plain"))
+    world.ended(world.submit(b"-a\nc\nb\n", "plain"))
+    assert world.rows() == {
+        ("plain", '["b"]'): {"text": "b", "line": 3},
+        ("plain", '["c"]'): {"text": "c", "line": 2},
+    }
+
+
+def test_an_empty_file_of_lines_has_no_rows(world):
+    world.work()
+    done = world.ended(world.submit(b"", "plain"))
+    assert (done.state, done.rows_total) == ("imported", 0)
+
+
+@pytest.mark.parametrize("file_type", ["csv", "jsonl"])
+def test_the_other_importers(world, file_type):
+    body = {"csv": b"id,name\n1,Ann\n", "jsonl": b'{"id": "1", "name": "Ann"}\n'}[file_type]
+    world.work()
+    assert world.ended(world.submit(body, file_type)).state == "imported"
+    assert world.rows() == {("people", '["1"]'): {"id": "1", "name": "Ann"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "reason", "rows"),
+    [
+        (cc5("10|1|Ann|30", "10|2|Bob|old"), 6, "column 'age' of type int: 'old' is not", 2),
+        (cc5("10|1|Ann|30", total=2), 6, "the total is 2, but there are 1 rows", 2),
+        (cc5(*(f"10|{n}|x|1" for n in range(2500)), "10|x"), 2505, "1 values for the 3", 2501),
+        (b"hello", 1, "begins with 'hello'", 1),
+        (b"", None, "ends before its line of type 00", 1),
+    ],
+    ids=["value", "total", "late", "other", "empty"],
+)
+def test_a_broken_file_fails_with_line_and_reason_and_leaves_nothing(
+    world, body, line, reason, rows
+):
+    world.work()
+    done = world.ended(world.submit(body))
+    assert (done.state, done.error_code, done.error_line) == ("failed", "FileBroken", line)
+    assert reason in (done.error or "")
+    assert (done.rows_ok, done.rows_deleted, done.rows_failed) == (0, 0, 1)
+    assert done.rows_total == rows
+    assert world.rows() == {}
+
+
+@pytest.mark.parametrize(
+    ("file_type", "code", "reason"),
+    [
+        ("faulty", "ImporterFailed", "the importer 'faulty' failed: ZeroDivisionError"),
+        ("endless", "FileBroken", "the key is not of 1 to 1000 bytes"),
+        ("nowhere", "ImporterMissing", "the worker has no importer 'nowhere' that works"),
+    ],
+)
+def test_importers_that_fail(world, file_type, code, reason, caplog):
+    world.work()
+    done = world.ended(world.submit(THREE, file_type))
+    assert (done.state, done.error_code, done.error) == ("failed", code, reason)
+    assert done.attempts == 1
+    assert world.rows() == {}
+
+
+def test_a_failed_job_can_be_ordered_again(world):
+    world.work()
+    file = world.register()
+    first = world.submit_file(file, "cc5", *world.upload(file, cc5("10|1|Ann|x")))
+    assert world.ended(first).state == "failed"
+    second = world.submit_file(file, "cc5", *world.upload(file, cc5("10|1|Ann|3")))
+    assert second.id != first.id
+    assert world.ended(second).state == "imported"
+
+
+# --- what happens to files meanwhile ------------------------------------------------------
+
+
+def test_a_file_that_is_replaced_before_its_import_fails(world):
+    file = world.register()
+    job = world.submit_file(file, "plain", *world.upload(file, THREE))
+    world.upload(file, b"others\n")
+    world.work()
+    done = world.ended(job)
+    assert (done.state, done.error_code) == ("failed", "FileReplaced")
+    assert world.rows() == {}
+
+
+def test_a_file_that_is_deleted_before_its_import_fails(world):
+    file = world.register()
+    job = world.submit_file(file, "plain", *world.upload(file, THREE))
+    world.storage.bucket(file.bucket.physical).delete(file.bucket.prefix + file.key)
+    world.work()
+    done = world.ended(job)
+    assert (done.state, done.error_code) == ("failed", "FileMissing")
+
+
+# --- workers that come and go -------------------------------------------------------------
+
+
+def test_what_fails_for_a_while_is_tried_again(world, tmp_path, clock):
+    metadata = {"tries": str(tmp_path / "tries"), "failures": 2}
+    job = world.submit(THREE, "flaky", metadata=metadata)
+    world.work()
+    pass_pauses(world, job, clock)
+    done = world.ended(job)
+    assert (done.state, done.attempts, done.rows_ok) == ("imported", 3, 1)
+
+
+def pass_pauses(world: World, job: ImportJob, clock: Clock) -> None:
+    """Let the pauses pass that two failed attempts are followed by."""
+    for attempt in (1, 2):
+        wait_until(functools.partial(is_back, world, job, attempt), f"attempt {attempt}")
+        clock.ahead += timedelta(seconds=61)
+        sweep(world)
+
+
+def is_back(world: World, job: ImportJob, attempts: int) -> bool:
+    found = world.job(job)
+    return found.worker is None and found.attempts == attempts
+
+
+def test_tries_are_counted(world, tmp_path, caplog, clock):
+    metadata = {"tries": str(tmp_path / "tries"), "failures": 99}
+    job = world.submit(THREE, "flaky", metadata=metadata)
+    world.work()
+    pass_pauses(world, job, clock)
+    done = world.ended(job)
+    assert (done.state, done.attempts, done.error_code) == ("failed", 3, "Unavailable")
+    assert "10.11.12.13" not in (done.error or "")
+    assert "10.11.12.13" in caplog.text
+    assert world.rows() == {}
+
+
+def test_a_killed_worker_process_leaves_its_job_to_another(world, gate, distribution, clock):
+    job = world.submit(THREE, "gated", metadata=gate)
+    with ExitStack() as stack:
+        process = worker_process(world, distribution, stack)
+        wait_until(lambda: reached(gate), "the importer")
+        assert world.job(job).state == "processing"
+        assert world.rows() == {}  # nothing is seen of what it did
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+    Path(gate["gate"]).touch()
+    clock.ahead = timedelta(seconds=61)
+    world.work()
+    done = world.ended(job)
+    assert (done.state, done.attempts, done.rows_ok) == ("imported", 2, 3)
+    assert keys(world) == ["1", "2", "3"]
+    assert reached(gate) == 2
+
+
+def test_a_worker_process_gives_its_job_back_when_told_to_stop(world, gate, distribution):
+    """The importer hangs beyond the time a stop allows; it looks up at the next batch."""
+    rows = b"".join(b"%d\n" % number for number in range(2000))
+    job = world.submit(rows, "gated", metadata=gate)
+    with ExitStack() as stack:
+        process = worker_process(world, distribution, stack)
+        wait_until(lambda: reached(gate), "the importer")
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "import workers stop" in log_of(world), "the stop")
+        Path(gate["gate"]).touch()
+        assert process.wait(60) == 0
+    left = world.job(job)
+    # Either it ended in time, or it is back, untouched and uncounted.
+    if left.state != "imported":
+        assert (left.worker, left.attempts, left.state) == (None, 0, "processing")
+        assert world.rows() == {}
+        world.work()
+        assert world.ended(job).rows_ok == 2000
+    assert len(world.rows()) == 2000
+
+
+def test_a_lost_worker_is_noticed_by_its_lease(world, clock):
+    job = world.submit(THREE, "plain")
+    claimed = leases.claim(world.state, job.id, "a worker that is no more", 60)
+    assert claimed is not None
+    workers = world.work()
+    assert world.job(job).worker == "a worker that is no more"
+    clock.ahead = timedelta(seconds=61)
+    sweep(world)
+    done = world.ended(job)
+    assert (done.state, done.attempts) == ("imported", 2)
+    workers.stop()
+
+
+def test_a_job_whose_workers_all_die_is_given_up(world, clock):
+    job = world.submit(THREE, "plain")
+    for _ in range(running.MAX_ATTEMPTS):
+        assert leases.claim(world.state, job.id, "doomed", 60)
+        clock.ahead += timedelta(seconds=61)
+        sweep(world)
+    world.work()
+    done = world.ended(job)
+    assert (done.state, done.error_code) == ("failed", "WorkerLost")
+    assert "after 3 attempts" in (done.error or "")
+    assert world.rows() == {}
+
+
+def test_rows_that_are_in_count_though_their_worker_died(world, clock):
+    """It died between the last row and the word of it."""
+    job = world.submit(THREE, "plain")
+    lost = LostRunner(world)
+    with pytest.raises(TransientError):
+        lost.run(job.id)
+    assert keys(world) == ["1", "2", "3"]
+    assert world.job(job).state == "processing"
+    clock.ahead = timedelta(seconds=61)
+    sweep(world)
+    world.work()
+    done = world.ended(job)
+    assert (done.state, done.attempts, done.rows_total, done.rows_ok) == ("imported", 2, 3, 3)
+    assert {row["imported"] for row in world.imported()} == {min(lost.times)}
+
+
+class LostRunner(running.Runner):
+    """Loses the state's database when all is done."""
+
+    def __init__(self, world: World) -> None:
+        self.sink = imports.open_sink("", world.state)
+        super().__init__(world.state, self.sink, lambda _: world.storage, 60)
+        self.times = {world.state.now()}
+        world_now = world.state.now
+
+        class State:
+            def __getattr__(_, name: str):  # noqa: N805
+                return getattr(world.state, name)
+
+            def now(_):  # noqa: N805
+                self.times = {min(self.times)} | {world_now()}
+                return min(self.times)
+
+        self._state = State()  # type: ignore[assignment]
+
+    def _outcome(self, job, pulse):
+        super()._outcome(job, pulse)
+        self.sink.close()
+        raise TransientError("the database is gone")
+
+
+def test_a_worker_that_was_taken_for_dead_changes_nothing(world, gate, clock):
+    """Its lease ended while it slept; another one did the job."""
+    slow = world.submit(THREE, "gated", metadata=gate)
+    world.work()
+    wait_until(lambda: reached(gate), "the importer")
+    clock.ahead = timedelta(seconds=61)
+    with world.state.write() as connection:  # as if it had not renewed its lease meanwhile
+        table = import_jobs
+        connection.execute(
+            table.update()
+            .where(table.c.id == slow.id)
+            .values(worker=None, lease_until=world.state.now(), attempts=2)
+        )
+    stolen = leases.claim(world.state, slow.id, "another", 60)
+    assert stolen is not None
+    assert leases.fail(world.state, stolen, "FileBroken", "as the other one saw it")
+    Path(gate["gate"]).touch()
+    wait_until(lambda: not busy(world), "the end of the first")
+    done = world.job(slow)
+    assert (done.state, done.error) == ("failed", "as the other one saw it")
+
+
+def busy(world: World) -> bool:
+    return any(thread.name.endswith("-lease") for thread in threading.enumerate())
+
+
+def sweep(world: World) -> None:
+    """What every worker does now and then."""
+    queue = JobQueue(world.state, lambda _: None)
+    try:
+        leases.requeue_lapsed(world.state, 60, queue.waiting, queue.put)
+    finally:
+        queue.close()
+
+
+def test_a_job_without_a_message_is_found(world, clock):
+    file = world.register()
+    etag, size = world.upload(file, THREE)
+    job, _ = imports.submit(
+        world.state,
+        file,
+        action_id="a",
+        description="",
+        file_type="plain",
+        etag=etag,
+        size=size,
+        lease_seconds=60,
+    )
+    assert world.job(job).state == "queued"
+    clock.ahead = timedelta(seconds=61)
+    world.work()  # its first look finds it
+    assert world.ended(job).state == "imported"
+
+
+def test_a_message_that_waits_is_not_doubled(world, clock):
+    job = world.submit(THREE, "plain")
+    clock.ahead = timedelta(seconds=61)
+    sweep(world)
+    queue = JobQueue(world.state, lambda _: None)
+    assert [task.args[0] for task in queue.huey.pending()].count(job.id) == 1
+    queue.close()
+    assert (world.job(job).lease_until or world.state.now()) > world.state.now()
+
+
+def test_messages_without_a_job_and_doubled_ones_do_no_harm(world):
+    job = world.submit(THREE, "plain")
+    for message in ("no such job", job.id, job.id):
+        imports.announce(world.state, message)
+    world.work(2)
+    done = world.ended(job)
+    assert (done.state, done.attempts) == ("imported", 1)
+
+
+def test_a_queue_that_can_not_be_reached_keeps_no_order_back(world, clock, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(JobQueue, "put", lambda *_: 1 / 0)
+        job = world.submit(THREE, "plain")
+    assert "is not queued" in caplog.text
+    clock.ahead = timedelta(seconds=61)
+    world.work()
+    assert world.ended(job).state == "imported"
+
+
+def test_workers_never_share_a_job(world, monkeypatch):
+    """Many jobs, many workers of two sets, every message doubled; each job is begun once."""
+    begun: list[str] = []
+    real = running.Runner._import
+
+    def watched(self, job, pulse):
+        begun.append(job.id)
+        return real(self, job, pulse)
+
+    monkeypatch.setattr(running.Runner, "_import", watched)
+    jobs = [world.submit(b"%d\n" % number, "plain") for number in range(12)]
+    for job in jobs:
+        imports.announce(world.state, job.id)
+    world.work(3)
+    world.work(3)
+    assert [world.ended(job).attempts for job in jobs] == [1] * 12
+    assert sorted(begun) == sorted(job.id for job in jobs)
+    assert len(world.rows()) == 12
+
+
+def test_one_claim_of_many_at_once_counts(world):
+    job = world.submit(THREE, "plain")
+    won = []
+    barrier = threading.Barrier(8)
+
+    def claim(name: str) -> None:
+        barrier.wait(60)
+        if leases.claim(world.state, job.id, name, 60):
+            won.append(name)
+
+    threads = [threading.Thread(target=claim, args=(str(n),)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(won) == 1
+
+
+def test_a_stop_lets_the_job_under_way_end(world, gate):
+    job = world.submit(THREE, "gated", metadata=gate)
+    workers = world.work()
+    wait_until(lambda: reached(gate), "the importer")
+    later = world.submit(THREE, "plain")
+    stopper = threading.Thread(target=workers.stop)
+    stopper.start()
+    Path(gate["gate"]).touch()
+    stopper.join(60)
+    assert not stopper.is_alive()
+    assert world.job(job).state == "imported"
+    assert world.job(later).state == "queued"  # none was begun after the stop
+    workers.stop()  # once more
+
+
+def test_a_stop_gives_back_what_does_not_end_in_time(world, gate):
+    rows = b"".join(b"%d\n" % number for number in range(2500))
+    job = world.submit(rows, "gated", metadata=gate)
+    workers = world.work()
+    wait_until(lambda: reached(gate), "the importer")
+    stopping = workers._runner.stopping
+    stopper = threading.Thread(target=workers.stop, args=(0,))
+    stopper.start()
+    assert stopping.wait(60)
+    Path(gate["gate"]).touch()
+    stopper.join(60)
+    left = world.job(job)
+    assert (left.state, left.worker, left.attempts) == ("processing", None, 0)
+    assert world.rows() == {}
+
+
+def test_progress_can_be_read(world, gate):
+    rows = b"".join(b"%d\n" % number for number in range(2500))
+    job = world.submit(rows, "gated", metadata=gate)
+    world.work()
+    wait_until(lambda: world.job(job).rows_total == 2499, "the progress")
+    assert world.job(job).bytes_read == len(rows)
+    lease = world.job(job).lease_until
+    assert lease is not None
+    wait_until(lambda: (world.job(job).lease_until or lease) > lease, "the renewed lease")
+    Path(gate["gate"]).touch()
+    assert world.ended(job).rows_total == 2500
+
+
+def test_a_database_of_its_own_for_rows(world, tmp_path):
+    settings = ImportSettings(database=f"sqlite:///{tmp_path / 'rows.db'}")
+    job = world.submit(THREE, "plain")
+    workers = imports.start_workers(world.state, settings, lambda _: world.storage)
+    world.running.append(workers)
+    assert world.ended(job).state == "imported"
+    assert world.rows() == {}
+    assert (tmp_path / "rows.db").exists()

@@ -1,0 +1,178 @@
+"""Limits of one client, and of JSON bodies."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from storage_core.gateway import GatewaySettings, Server, serve_background
+from storage_core.state import State, open_state
+from tests.gateway.clients import Raw, request
+from tests.gateway.test_uploads import wait_until
+from tests.service.users import User, new_user
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    opened = open_state(f"sqlite:///{tmp_path}/state.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def running(state: State, folder: Path, **settings: Any) -> Iterator[Server]:
+    given = GatewaySettings(
+        facades=("z3",),
+        database=f"sqlite:///{folder}/state.db",
+        **settings,
+    )
+    profile = {"driver": "local", "root": str(folder / "root"), "fsync": False}
+    with serve_background(profile, settings=given) as server:
+        yield server
+
+
+def sign(user: User, url: str, action: str) -> str:
+    answer = user.ask(url, "POST", {"action": action})
+    assert answer.status == 200, answer
+    link: str = json.loads(answer.body)["signedUrl"]
+    return link
+
+
+def test_requests_a_minute(state: State, tmp_path: Path):
+    """Of each credential, whatever its address; and of an address without one."""
+    users = [new_user(state) for _ in range(2)]
+    with running(state, tmp_path, requests_per_minute=20) as server:
+        url = f"{server.base_url}/v1/z3"
+        for user in users:
+            answers = [user.ask(url) for _ in range(25)]
+            statuses = [answer.status for answer in answers]
+            assert statuses[:18] == [200] * 18
+            assert statuses[-1] == 429
+            assert 1 <= int(answers[-1].headers["retry-after"]) <= 61
+            assert json.loads(answers[-1].body)["message"]
+        strangers = [request(url, headers={"authorization": "Bearer x"}) for _ in range(25)]
+        assert strangers[0].status == 401
+        assert strangers[-1].status == 429
+        assert request(f"{server.base_url}/metrics").status == 429
+        # What an orchestrator asks is not counted.
+        assert {request(f"{server.base_url}/health").status for _ in range(30)} == {200}
+        assert request(f"{server.base_url}/ready").status == 200
+
+
+def test_links_count_for_their_issuer(state: State, tmp_path: Path):
+    user = new_user(state)
+    with running(state, tmp_path, requests_per_minute=20) as server:
+        bucket = f"{server.base_url}/v1/z3/fruit"
+        assert user.ask(bucket, "PUT").status == 200
+        assert request(sign(user, f"{bucket}/k", "upload"), "PUT", body=b"x").status == 200
+        link = sign(user, f"{bucket}/k", "download")
+        answers = [request(link) for _ in range(25)]
+        assert answers[0].body == b"x"
+        assert (answers[-1].status, answers[-1].code) == (429, "too_many_requests")
+        assert user.ask(bucket).status == 429
+        assert new_user(state).ask(bucket).status == 200
+
+
+def test_requests_at_a_time(state: State, tmp_path: Path):
+    """An upload under way is one; another client is not disturbed."""
+    user = new_user(state)
+    with running(state, tmp_path, max_client_requests=2) as server:
+        bucket = f"{server.base_url}/v1/z3/fruit"
+        assert user.ask(bucket, "PUT").status == 200
+        url = sign(user, f"{bucket}/k", "upload")
+        parts = urlsplit(url)
+        held = []
+        for _ in range(2):
+            raw = Raw(socket.create_connection((parts.hostname, parts.port), timeout=60))
+            raw.head("PUT", url, "Content-Length: 4")
+            raw.send("ab")
+            held.append(raw)
+        wait_until(lambda: user.ask(bucket).status == 429)
+        assert user.ask(bucket).headers["retry-after"] == "1"
+        assert new_user(state).ask(bucket).status == 200
+        for raw in held:
+            raw.send("cd")
+            assert raw.answer("PUT").status == 200
+            raw.close()
+        assert user.ask(bucket).status == 200
+
+
+def test_an_address_behind_a_proxy(state: State, tmp_path: Path):
+    """Only of a trusted proxy X-Forwarded-For is believed."""
+    with running(state, tmp_path, requests_per_minute=5, trusted_proxies=("127.0.0.1",)) as server:
+        url = f"{server.base_url}/v1/z3"
+        for last in ("1", "2"):
+            headers = {"x-forwarded-for": f"203.0.113.{last}"}
+            assert request(url, headers=headers).status == 401
+            assert [request(url, headers=headers).status for _ in range(7)][-1] == 429
+    with running(state, tmp_path, requests_per_minute=5) as server:
+        url = f"{server.base_url}/v1/z3"
+        found = [
+            request(url, headers={"x-forwarded-for": f"203.0.113.{last}"}).status
+            for last in range(8)
+        ]
+        assert found[-1] == 429
+
+
+def test_json_bodies(state: State, tmp_path: Path):
+    user = new_user(state)
+    with running(state, tmp_path, max_json_body=1000) as server:
+        bucket = f"{server.base_url}/v1/z3/fruit"
+        assert user.ask(bucket, "PUT").status == 200
+        headers = {"authorization": f"Bearer {user.token}"}
+        small = json.dumps({"action": "upload", "x": "y" * 900}).encode()
+        large = json.dumps({"action": "upload", "x": "y" * 2000}).encode()
+        for body, status in ((small, 200), (large, 413)):
+            for sent in (body, iter([body[:500], body[500:]])):  # by length, and in chunks
+                answer = request(f"{bucket}/k", "POST", headers, sent)
+                assert answer.status == status
+                assert answer.headers["content-type"] == "application/json"
+        link = sign(user, f"{bucket}/k", "upload")
+        assert request(link, "PUT", body=bytes(5000)).status == 200  # not a JSON body
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"\xff\xfe", b'"x"', b"nul", b'{"action": 1}', b"[" * 5000, b"\x00"]
+)
+def test_bodies_that_are_no_json(state: State, tmp_path: Path, body: bytes):
+    user = new_user(state)
+    with running(state, tmp_path) as server:
+        bucket = f"{server.base_url}/v1/z3/fruit"
+        assert user.ask(bucket, "PUT").status == 200
+        for content_type in ("application/json", "text/plain", "x"):
+            headers = {"authorization": f"Bearer {user.token}", "content-type": content_type}
+            answer = request(f"{bucket}/k", "POST", headers, body)
+            assert answer.status == 400
+            assert set(json.loads(answer.body)) == {"message", "code"}
+
+
+def test_many_clients_at_once(state: State, tmp_path: Path):
+    """None of many requests gets another one's answer."""
+    users = [new_user(state) for _ in range(4)]
+    with running(state, tmp_path, max_client_requests=100) as server:
+        wrong: list[object] = []
+
+        def work(user: User, number: int) -> None:
+            bucket = f"{server.base_url}/v1/z3/bucket-{number}"
+            for turn in range(10):
+                answer = user.ask(bucket, "PUT", headers={"x-request-id": f"{number}-{turn}"})
+                if answer.headers["x-request-id"] != f"{number}-{turn}":
+                    wrong.append(answer)
+                if answer.status not in {200, 409}:
+                    wrong.append(answer)
+
+        threads = [threading.Thread(target=work, args=(u, n)) for n, u in enumerate(users)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from storage_core.access.model import AuditEvent
 from storage_core.state import State, insert_or, new_id
@@ -13,6 +14,9 @@ from storage_core.state.tables import audit_events
 
 MAX_TEXT: Final = 4096
 """Most characters kept of an action or target."""
+
+PRUNED_AT_ONCE: Final = 5000
+"""Events that are deleted in one transaction."""
 
 _EVENTS = select(
     audit_events.c.id,
@@ -95,6 +99,35 @@ def list_events(
     with state.read() as connection:
         rows = connection.execute(found.order_by(audit_events.c.id.desc()).limit(limit))
         return [AuditEvent(*row) for row in rows]
+
+
+def prune(state: State, before: datetime) -> int:
+    """Delete the events of all projects that are older than a moment, which is an event of each
+    project that had some.
+
+    Returns:
+        How many were deleted.
+    """
+    with state.read() as connection:
+        found = select(audit_events.c.project_id).where(audit_events.c.time < before).distinct()
+        project_ids = connection.scalars(found).all()
+    return sum(_prune_project(state, project_id, before) for project_id in project_ids)
+
+
+def _prune_project(state: State, project_id: str, before: datetime) -> int:
+    """In short transactions: on SQLite everyone who writes waits for each."""
+    old = (audit_events.c.project_id == project_id) & (audit_events.c.time < before)
+    deleted, more = 0, True
+    while more:
+        some = select(audit_events.c.id).where(old).limit(PRUNED_AT_ONCE)
+        with state.write() as connection:
+            gone = connection.execute(delete(audit_events).where(old, audit_events.c.id.in_(some)))
+        deleted += gone.rowcount
+        more = gone.rowcount >= PRUNED_AT_ONCE
+    if deleted:
+        target = f"{deleted} events older than {before.isoformat(timespec='seconds')}"
+        record(state, [event(state, project_id, "admin.prune_audit", target)])
+    return deleted
 
 
 def _storable(text: str) -> str:

@@ -120,14 +120,21 @@ def list_buckets(state: State, project_id: str) -> list[LogicalBucket]:
         return [_bucket(row) for row in rows.mappings()]
 
 
+def list_stages(state: State, project_id: str) -> list[tuple[LogicalBucket, str]]:
+    """As `list_buckets`, with those whose making or deletion was not ended, and their states."""
+    wanted = select(*_COLUMNS, table.c.state).where(table.c.project_id == project_id)
+    with state.read() as connection:
+        rows = connection.execute(wanted.order_by(table.c.name)).mappings()
+        return [(_bucket(row), row[table.c.state]) for row in rows]
+
+
 def deletable(state: State, project_id: str, name: str) -> LogicalBucket:
-    """As `get`, also one whose deletion was begun and not ended: what `delete` takes.
+    """As `get`, also one whose making or deletion was begun and not ended: what `delete` takes.
 
     Raises:
         BucketNotFoundError: the project has none of that name.
     """
-    wanted = table.c.state.in_(("active", "deleting"))
-    found = _find(state, _of_name(project_id, name), wanted)
+    found = _find(state, _of_name(project_id, name))
     if found is None:
         raise BucketNotFoundError("the bucket does not exist", bucket=name)
     return found
@@ -180,6 +187,7 @@ def delete(state: State, storage: Storage, bucket: LogicalBucket) -> None:
 
     Raises:
         BucketNotEmptyError: it has objects.
+        ConflictError: another one made it into a bucket again meanwhile.
     """
     storage._runtime.run(_delete(state, storage._core, bucket))
 
@@ -223,7 +231,8 @@ async def _delete(state: State, storage: StorageCore, bucket: LogicalBucket) -> 
     except BucketNotEmptyError:
         await call(_change, state, bucket, "deleting", "active")
         raise
-    await call(_change, state, bucket, "active", "deleting")
+    for stage in ("active", "creating"):
+        await call(_change, state, bucket, stage, "deleting")
     await _end_deletion(state, storage, bucket)
 
 
@@ -240,7 +249,8 @@ async def _end_deletion(state: State, storage: StorageCore, bucket: LogicalBucke
     except BucketNotEmptyError:
         await call(_change, state, bucket, "deleting", "active")
         raise
-    await call(_forget, state, bucket)
+    if not await call(_forget, state, bucket) and await call(_exists, state, bucket):
+        raise ConflictError("the bucket was changed meanwhile; delete it again", bucket=bucket.name)
 
 
 async def _remove_place(storage: StorageCore, bucket: LogicalBucket) -> None:
@@ -349,9 +359,10 @@ def _change(state: State, bucket: LogicalBucket, before: str, after: str) -> boo
         return connection.execute(change).rowcount == 1
 
 
-def _forget(state: State, bucket: LogicalBucket) -> None:
+def _forget(state: State, bucket: LogicalBucket) -> bool:
+    """Whether this call deleted the row."""
     with state.write() as connection:
-        connection.execute(table.delete().where(_is(bucket, "deleting")))
+        return connection.execute(table.delete().where(_is(bucket, "deleting"))).rowcount == 1
 
 
 def _exists(state: State, bucket: LogicalBucket) -> bool:

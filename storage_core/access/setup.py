@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import insert, select
 
-from storage_core.access import policy
+from storage_core.access import audit, policy
 from storage_core.access.credentials import insert_credential
 from storage_core.access.model import Principal, Project, StoredPolicy
 from storage_core.access.policies import put_policy
@@ -47,5 +47,7 @@ def first_start(state: State) -> str | None:
                 project_id=project.id, principal_id=admin.id, policy_id=stored.id
             )
         )
-        _, token = insert_credential(connection, state, admin, label="first start")
+        credential, token = insert_credential(connection, state, admin, label="first start")
+        target = f"{ADMIN} {credential.id}"
+        audit.record(state, [audit.event(state, project.id, "admin.first_start", target)])
         return token

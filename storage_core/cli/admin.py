@@ -7,13 +7,14 @@ force for the next request. Each change is an event of the audit trail.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from cyclopts import Parameter
 
-from storage_core.cli.formats import time_text
+from storage_core.cli.formats import count, parse_duration, time_text
 from storage_core.cli.output import record
 from storage_core.cli.session import Session, This
 from storage_core.cli.status import UsageError
@@ -53,14 +54,10 @@ WITHIN: Final = Within()
 @contextmanager
 def opened(session: Session, database: str | None) -> Iterator[State]:
     """The state, of the newest schema."""
-    from storage_core.state import open_state
+    from storage_core.state import open_migrated
 
-    state = open_state(database or session.config.gateway().database_url())
-    try:
-        state.migrate()
+    with closing(open_migrated(database or session.config.gateway().database_url())) as state:
         yield state
-    finally:
-        state.close()
 
 
 @contextmanager
@@ -72,8 +69,15 @@ def inside(session: Session, within: Within) -> Iterator[tuple[State, Project]]:
         yield state, projects.by_name(state, within.project)
 
 
+@contextmanager
+def changing(session: Session, within: Within) -> Iterator[tuple[State, Project]]:
+    """As `inside`; what is changed and recorded counts together, or not at all."""
+    with inside(session, within) as (state, project), state.write():
+        yield state, project
+
+
 def audited(state: State, project_id: str, action: str, target: str) -> None:
-    """Record a change that was made."""
+    """Record a change, in the transaction that makes it."""
     from storage_core.access.audit import event, record
 
     record(state, [event(state, project_id, f"admin.{action}", target)])
@@ -108,6 +112,27 @@ def audit(
                 rows.append((time_text(item.time), user, item.action, item.target, item.result))
     if not session.out.json:
         session.out.table(("time", "user", "action", "target", "result"), rows)
+
+
+def prune_audit(*, older_than: str, on: Database = DATABASE, session: This) -> None:
+    """Delete what is old in the audit trails of all projects; gateways may go on.
+
+    Args:
+        older_than: Age of what is deleted: 365d, 52w.
+    """
+    from storage_core.access.audit import prune
+
+    age = parse_duration(older_than)
+    with opened(session, on.database) as state:
+        try:
+            before = state.now() - timedelta(seconds=age)
+        except OverflowError:
+            raise UsageError(f"--older-than {older_than} is before all time") from None
+        deleted = prune(state, before)
+    session.out.done(
+        {"deleted": deleted, "before": before.isoformat()},
+        f"deleted {count(deleted, 'event')} older than {time_text(before)}",
+    )
 
 
 def _project_id(state: State, name: str) -> str:

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from storage_core.cli.admin import WITHIN, Within, audited, inside
+from storage_core.cli.admin import WITHIN, Within, audited, changing, inside
 from storage_core.cli.formats import time_text
 from storage_core.cli.output import record
 from storage_core.cli.session import This
@@ -21,7 +21,7 @@ def put(name: str, file: str, /, *, within: Within = WITHIN, session: This) -> N
     from storage_core.access import policies
 
     document = _read(file)
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         stored = policies.put(state, project.id, name, document)
         audited(state, project.id, "policy.put", name)
     session.out.done(record(stored), f"stored the policy {name}")
@@ -69,7 +69,7 @@ def delete(name: str, /, *, within: Within = WITHIN, session: This) -> None:
     """
     from storage_core.access import policies
 
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         policies.delete_policy(state, project.id, name)
         audited(state, project.id, "policy.delete", name)
     session.out.done({"deleted": name}, f"deleted the policy {name}")
@@ -85,7 +85,7 @@ def attach(name: str, user: str, /, *, within: Within = WITHIN, session: This) -
     """
     from storage_core.access import policies, principals
 
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         policies.attach(state, principals.by_name(state, project.id, user), name)
         audited(state, project.id, "policy.attach", f"{name} {user}")
     session.out.done({"attached": name, "user": user}, f"attached {name} to {user}")
@@ -100,7 +100,7 @@ def detach(name: str, user: str, /, *, within: Within = WITHIN, session: This) -
     """
     from storage_core.access import policies, principals
 
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         policies.detach(state, principals.by_name(state, project.id, user), name)
         audited(state, project.id, "policy.detach", f"{name} {user}")
     session.out.done({"detached": name, "user": user}, f"detached {name} from {user}")

@@ -14,7 +14,7 @@ def create(name: str, /, *, on: Database = DATABASE, session: This) -> None:
     """
     from storage_core.access import projects
 
-    with opened(session, on.database) as state:
+    with opened(session, on.database) as state, state.write():
         made = projects.create(state, name)
         audited(state, made.id, "project.create", name)
     session.out.done(record(made), f"made the project {name}")
@@ -43,7 +43,7 @@ def delete(name: str, /, *, on: Database = DATABASE, session: This) -> None:
     """
     from storage_core.access import projects
 
-    with opened(session, on.database) as state:
+    with opened(session, on.database) as state, state.write():
         project = projects.by_name(state, name)
         projects.delete_project(state, project.id)
         audited(state, project.id, "project.delete", name)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from storage_core.cli.admin import WITHIN, Within, audited, inside
+from storage_core.cli.admin import WITHIN, Within, audited, changing, inside
 from storage_core.cli.formats import parse_duration, time_text
 from storage_core.cli.output import record
 from storage_core.cli.session import This
@@ -35,7 +35,7 @@ def create(
     from storage_core.access import credentials, principals
 
     seconds = None if expires_in is None else parse_duration(expires_in)
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         principal = principals.by_name(state, project.id, user)
         made, token = credentials.issue(
             state, principal, kind=kind, label=label, expires_in=seconds
@@ -84,8 +84,9 @@ def revoke(
     with inside(session, within) as (state, project):
         for token in map(credentials.id_of, ids):
             with session.attempt(token):
-                credentials.revoke(state, project.id, token)
-                audited(state, project.id, "token.revoke", token)
+                with state.write():
+                    credentials.revoke(state, project.id, token)
+                    audited(state, project.id, "token.revoke", token)
                 session.out.done({"revoked": token}, f"revoked {token}")
     session.check()
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from storage_core.cli.admin import WITHIN, Within, audited, inside
+from storage_core.cli.admin import WITHIN, Within, audited, changing, inside
 from storage_core.cli.formats import time_text
 from storage_core.cli.output import record
 from storage_core.cli.session import Session, This
@@ -24,7 +24,7 @@ def create(
     """
     from storage_core.access import principals
 
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         made = principals.create(state, project.id, name, kind=kind)
         audited(state, project.id, "user.create", name)
     session.out.done(record(made), f"made the {kind} {name}")
@@ -74,7 +74,7 @@ def delete(name: str, /, *, within: Within = WITHIN, session: This) -> None:
     """
     from storage_core.access import principals
 
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         principal = principals.by_name(state, project.id, name)
         principals.delete_principal(state, project.id, principal.id)
         audited(state, project.id, "user.delete", name)
@@ -84,7 +84,7 @@ def delete(name: str, /, *, within: Within = WITHIN, session: This) -> None:
 def _set_active(name: str, within: Within, session: Session, *, active: bool) -> None:
     from storage_core.access import principals
 
-    with inside(session, within) as (state, project):
+    with changing(session, within) as (state, project):
         principal = principals.by_name(state, project.id, name)
         principals.set_active(state, project.id, principal.id, active=active)
         audited(state, project.id, "user.enable" if active else "user.disable", name)

@@ -48,7 +48,12 @@ _FAMILIES: tuple[tuple[Group, str, str, tuple[str, ...]], ...] = (
         _SERVICES,
         "admin",
         "Who may do what on a gateway: projects, users, tokens, policies.",
-        ("admin:audit", "admin_database:backup", "admin_database:restore"),
+        (
+            "admin:audit",
+            "admin:prune_audit",
+            "admin_database:backup",
+            "admin_database:restore",
+        ),
     ),
     (
         _SERVICES,

@@ -77,6 +77,7 @@ def serve(
         session.storage(name)  # what is wrong with a profile is told before the address
     listener = listen(host, port, unix=unix)
     try:
+        listener.check(settings)  # before a token is made and shown
         token = prepare(settings)
         _announce(session, settings, names, listener, token)
     except BaseException:

@@ -159,6 +159,8 @@ class GatewaySettings:
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise SettingError(f"{name} names one twice")
+        for proxy in self.trusted_proxies:
+            _check_proxy(proxy)
         if self.base_url is not None:
             object.__setattr__(self, "base_url", _base_url(self.base_url))
 
@@ -190,6 +192,19 @@ _POSITIVE: Final = (
 
 SECRETS: Final = frozenset({("database",), ("imports", "database")})
 """Keys of the table that are never shown."""
+
+
+def _check_proxy(text: str) -> None:
+    from ipaddress import ip_network
+
+    if text == "*":
+        return
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise SettingError(
+            f"trusted_proxies must be addresses, networks such as 10.0.0.0/8, or '*': {error}"
+        ) from None
 
 
 def _base_url(text: str) -> str:

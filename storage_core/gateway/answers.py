@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from storage_core import errors
 from storage_core.gateway.conditions import whole_second
+from storage_core.http.disposition import attachment
 from storage_core.links import LinkClaims, LinkError
 from storage_core.model import ObjectInfo
 
@@ -104,6 +105,7 @@ _FAILURES: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (errors.TransientError, 503, "unavailable", "the storage behind is out of order"),
     (errors.AuthenticationError, 502, "bad_gateway", "the storage behind refuses this server"),
     (errors.ClosedError, 503, "stopping", "the server is stopping"),
+    (errors.ProfileNotFoundError, 503, "profile_not_served", "this server lacks the storage"),
 )
 
 
@@ -178,13 +180,3 @@ def _base64(hexdigest: str) -> str:
 def meta(value: str) -> str:
     """Value of user metadata in a header: UTF-8, percent-encoded but for visible ASCII."""
     return quote(value, safe="!\"#$&'()*+,/:;<=>?@[\\]^`{|}~")
-
-
-def attachment(filename: str) -> str:
-    """Content-Disposition that saves under a name (RFC 6266), with a plain form for clients
-    that do not know the encoded one (RFC 8187)."""
-    plain = re.sub(r"[^\x20-\x7e]|[\"\\%/]", "_", filename)
-    value = f'attachment; filename="{plain}"'
-    if plain != filename:
-        value += f"; filename*=UTF-8''{quote(filename, safe='')}"
-    return value

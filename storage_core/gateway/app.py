@@ -15,16 +15,17 @@ from storage_core.gateway.answers import EXPOSED
 from storage_core.gateway.exchange import Scope, Send
 from storage_core.gateway.extras import named_extras
 from storage_core.gateway.front import Answer, Front
-from storage_core.gateway.life import Life, StateIssuers
+from storage_core.gateway.life import Life
 from storage_core.gateway.limiting import Limiter
 from storage_core.gateway.probes import Probes
 from storage_core.gateway.profiles import Profiles
-from storage_core.gateway.redeem import Redeemer
+from storage_core.gateway.redeem import Issuers, Redeemer
 from storage_core.gateway.settings import GatewaySettings
 from storage_core.gateway.source import Source, recipes_of
 from storage_core.gateway.uploads import Receive
 
 if TYPE_CHECKING:
+    from storage_core.gateway.calls import Calls
     from storage_core.gateway.facade import Facade
     from storage_core.gateway.metrics import Metrics
     from storage_core.gateway.tracing import Tracing
@@ -36,17 +37,19 @@ class Gateway:
 
     Attributes:
         life: What it holds while it runs.
+        front: Where requests come in.
         router: Runs it; ``router.lifespan_context`` does so in a test.
     """
 
-    def __init__(self, life: Life, front: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, life: Life, front: Front, answer: Callable[..., Awaitable[None]]) -> None:
         self.life = life
+        self.front = front
         self.router = Router(lifespan=life.lifespan)
-        self._front = front
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._front(scope, receive, send)
+            await self._answer(scope, receive, send)
         else:
             await self.router(scope, receive, send)
 
@@ -100,18 +103,18 @@ def _assemble(
         tracing=tracing,
     )
     limiter = Limiter(settings)
-    issuers = StateIssuers(life.service, facades) if facades else None
-    pages, mounts = _answers(life, limiter, facades, metrics)
-    front: Any = Front(
+    pages, mounts, issuers = _services(life, limiter, facades, metrics)
+    front = Front(
         settings,
         profiles,
         Redeemer(life.service.now, limiter, issuers),
+        Probes(life.service).table(),
         pages,
         mounts,
         metrics=metrics,
         tracing=tracing,
     )
-    return Gateway(life, _with_cors(front, settings))
+    return Gateway(life, front, _with_cors(front, settings))
 
 
 def _facades(settings: GatewaySettings, profiles: Profiles) -> dict[str, Facade]:
@@ -156,23 +159,25 @@ def _tracing(settings: GatewaySettings) -> Tracing | None:
     return Tracing()
 
 
-def _answers(
+def _services(
     life: Life, limiter: Limiter, facades: Mapping[str, Facade], metrics: Metrics | None
-) -> tuple[Mapping[str, Answer], Mapping[str, Answer]]:
-    """What answers which path, and what answers below which."""
+) -> tuple[Mapping[str, Answer], Mapping[str, Calls], Issuers | None]:
+    """What there is beside probes and links: what answers which path, what answers below
+    which, and who knows the issuers of the links."""
     if not facades:
-        return Probes(life.service).table(), {}
+        return {}, {}, None
     from storage_core.gateway.calls import Calls, Gate
+    from storage_core.gateway.issuers import StateIssuers
     from storage_core.gateway.pages import Pages
 
     gate = Gate(life.service, limiter)
     pages = Pages(life.service, gate, tuple(facades.values()), metrics, __version__)
     mounts = {
-        mount: Calls(life.service, gate, facade, mount, operations).answer
+        mount: Calls(life.service, gate, facade, mount, operations)
         for facade in facades.values()
         for mount, operations in facade.mounts
     }
-    return {**Probes(life.service).table(), **pages.table()}, mounts
+    return pages.table(), mounts, StateIssuers(life.service, facades)
 
 
 def _with_cors(front: Any, settings: GatewaySettings) -> Any:

@@ -129,9 +129,11 @@ def serve_background(
     Raises:
         ConfigError: the address or the profile can not be had, or the start failed.
     """
+    settings = settings or GatewaySettings()
     listener = listen(host, port)
     try:
-        return Server(source, listener, settings or GatewaySettings(), now).start()
+        listener.check(settings)
+        return Server(source, listener, settings, now).start()
     except BaseException:
         listener.close()
         raise

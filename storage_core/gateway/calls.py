@@ -17,6 +17,7 @@ from starlette.routing import compile_path
 from storage_core.access import credentials
 from storage_core.errors import AuthenticationError
 from storage_core.gateway.answers import GUARDS, RefusedError
+from storage_core.gateway.exchange import outcome
 from storage_core.gateway.facade import Call, Facade, Operation, Reply, TokenScheme, invalid
 from storage_core.gateway.front import nothing_here
 
@@ -52,13 +53,15 @@ class Gate:
         """
         tokens = (token for scheme in schemes if (token := scheme(exchange.headers)))
         token = next(tokens, None)
+        failures = f"401 {exchange.client}"
         if token is not None:
+            await self.limiter.check(failures)  # guesses cost the database nothing any more
             with suppress(AuthenticationError):
                 service = self._service
                 actor = await service.run(credentials.authenticate, service.state, token)
                 exchange.credential_id = actor.credential_id
                 return actor
-        async with self.limiter.admit(exchange.client):
+        async with self.limiter.admit(failures):
             raise RefusedError(
                 401,
                 "unauthorized",
@@ -116,6 +119,11 @@ class Calls:
         self._mount = mount
         self._resources = _resources(operations)
 
+    def begin(self, exchange: Exchange) -> None:
+        """From here on the request is the facade's, and refused in its way."""
+        exchange.route = self._facade.name
+        exchange.shape = self._facade.refusal
+
     async def answer(self, exchange: Exchange) -> None:
         """Answer a request.
 
@@ -123,8 +131,6 @@ class Calls:
             RefusedError: the answer is another one than success.
             StorageError: likewise.
         """
-        exchange.route = self._facade.name
-        exchange.shape = self._facade.refusal
         actor = await self._gate.actor(exchange, (self._facade.token,))
         async with self._gate.limiter.admit(actor.credential_id):
             route, path = self._find(exchange)
@@ -139,7 +145,7 @@ class Calls:
                 headers=exchange.headers,
                 body=exchange.body,
             )
-            reply = await self._carried_out(call, exchange)
+            reply = await self._carried_out(call)
             await _send(exchange, reply)
 
     def _find(self, exchange: Exchange) -> tuple[_Route, Mapping[str, str]]:
@@ -154,13 +160,16 @@ class Calls:
                 return route, {n: _decode(n, text) for n, text in found.groupdict().items()}
         raise nothing_here()
 
-    async def _carried_out(self, call: Call, exchange: Exchange) -> Reply:
-        """The reply of an operation; a change and a denial are audit events."""
+    async def _carried_out(self, call: Call) -> Reply:
+        """The reply of an operation. A denial is an audit event; so is a change, also one that
+        failed, which may have been made in part."""
         try:
             reply = await call.operation.handler(call)
-        except RefusedError as refusal:
-            if refusal.status == 403:
+        except BaseException as error:
+            if isinstance(error, RefusedError) and error.status == 403:
                 await self._record(call, "denied", call.needed[-1:])
+            elif call.operation.is_change and call.needed:
+                await self._record(call, outcome(error), call.needed)
             raise
         if call.operation.is_change:
             await self._record(call, "ok", call.needed)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from storage_core.gateway.answers import GUARDS, Headers, RefusedError
+from storage_core.gateway.answers import GUARDS, Headers, RefusedError, refusal_for
 from storage_core.gateway.settings import GatewaySettings
-from storage_core.gateway.uploads import Receive, RequestBody
+from storage_core.gateway.uploads import ClientGoneError, Receive, RequestBody
 
 if TYPE_CHECKING:
     from storage_core.gateway.facade import Reply
@@ -37,9 +38,11 @@ class Exchange:
         link_id: Of the verified link, for the log.
         credential_id: Of the authenticated credential, for the log.
         shape: How the facade that answers words a failure; None for the gateway's own way.
+        is_last: Whether the connection ends with this reply.
     """
 
     shape: Callable[[RefusedError], Reply] | None = None
+    is_last = False
     route = "none"
     link_id = "-"
     credential_id = "-"
@@ -86,7 +89,8 @@ class Exchange:
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the reply."""
-        if not self.body.finished and self.scope["http_version"].startswith("1"):
+        ends = self.is_last or not self.body.finished
+        if ends and self.scope["http_version"].startswith("1"):
             # What is left of the body, or never comes, must not be taken for a request.
             # (Later versions have a stream for each request, and forbid the header.)
             headers = [*headers, (b"connection", b"close")]
@@ -133,6 +137,15 @@ class Exchange:
         to nobody."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
+
+
+def outcome(error: BaseException) -> str:
+    """How a change ended that raised this, for the audit trail: the code of its refusal."""
+    if isinstance(error, RefusedError):
+        return error.code
+    if isinstance(error, ClientGoneError | asyncio.CancelledError):
+        return "interrupted"
+    return refusal_for(error).code if isinstance(error, Exception) else "internal_error"
 
 
 def _json_headers(data: bytes) -> Headers:

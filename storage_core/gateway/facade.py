@@ -11,7 +11,7 @@ raises the library's errors. The OpenAPI document is made from the same tables.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -182,7 +182,7 @@ class Call:
         query: Parameters of the query that the operation names and the client gave, as
             their `Query.kind` reads them.
         headers: By lower-case name.
-        needed: Action and resource of every `require` so far, for the audit trail.
+        needed: Action and target of every `require` so far, for the audit trail.
     """
 
     service: Service
@@ -216,9 +216,21 @@ class Call:
         Raises:
             RefusedError: so; it is an audit event.
         """
-        self.needed.append((action, resource))
-        if not self.actor.allows(action, resource):
-            raise RefusedError(403, "access_denied", f"your policies do not allow {action} here")
+        self.require_all(action, [resource], resource)
+
+    def require_all(self, action: str, resources: Iterable[str], target: str) -> None:
+        """As `require`, of many resources that are one target in the audit trail.
+
+        Raises:
+            RefusedError: an action on one of them is not allowed; that one is the target then.
+        """
+        for resource in resources:
+            if not self.actor.allows(action, resource):
+                self.needed.append((action, resource))
+                raise RefusedError(
+                    403, "access_denied", f"your policies do not allow {action} here"
+                )
+        self.needed.append((action, target))
 
 
 def invalid(problems: Any) -> RefusedError:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from storage_core.errors import ClosedError
+from storage_core.errors import ClosedError, ProfileNotFoundError
 from storage_core.gateway import logs
 from storage_core.gateway.answers import RefusedError, refusal_for
 from storage_core.gateway.exchange import Exchange, Scope, Send
@@ -16,6 +16,7 @@ from storage_core.gateway.uploads import ClientGoneError, Receive
 from storage_core.links import ROUTE
 
 if TYPE_CHECKING:
+    from storage_core.gateway.calls import Calls
     from storage_core.gateway.metrics import Metrics
     from storage_core.gateway.profiles import Profiles
     from storage_core.gateway.redeem import Redeemer
@@ -34,10 +35,14 @@ class Front:
         settings: Limits.
         profiles: What links lead to.
         redeemer: Redeems them.
+        probes: What answers a path however much there is to do.
         pages: What answers a path.
         mounts: What answers everything below a path, and the path itself.
         metrics: Keeps figures, if any are kept.
         tracing: Makes spans, if any are made.
+
+    Attributes:
+        connections: Tells how many the process has; a server that counts them sets it.
     """
 
     def __init__(
@@ -45,8 +50,9 @@ class Front:
         settings: GatewaySettings,
         profiles: Profiles,
         redeemer: Redeemer,
+        probes: Mapping[str, Answer],
         pages: Mapping[str, Answer],
-        mounts: Mapping[str, Answer],
+        mounts: Mapping[str, Calls],
         *,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
@@ -54,15 +60,19 @@ class Front:
         self._settings = settings
         self._profiles = profiles
         self._redeem = redeemer.redeem
+        self._probes = probes
         self._pages = pages
         # The longest first: one may lie below another.
         self._mounts = sorted(mounts.items(), key=lambda pair: -len(pair[0]))
         self._metrics = metrics
         self._tracing = tracing
+        self._active = 0
+        self.connections: Callable[[], int] = lambda: 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send, self._settings)
         started = time.perf_counter()
+        self._active += 1
         if self._metrics is not None:
             self._metrics.begin()
         try:
@@ -72,6 +82,7 @@ class Front:
                 with self._tracing.span(exchange):
                     await self._answer(exchange)
         finally:
+            self._active -= 1
             seconds = time.perf_counter() - started
             logs.request_ended(exchange, seconds)
             if self._metrics is not None:
@@ -84,11 +95,10 @@ class Front:
             return
         except RefusedError as refusal:
             failure = refusal
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - all of them are answered and told
             failure = refusal_for(error)
             if failure.status >= 500:
-                path = ascii(exchange.path)[1:-1]
-                log.exception("%s %s failed, id=%s", exchange.method, path, exchange.request_id)
+                _tell(exchange, error)
         else:
             return
         if exchange.status == 0:
@@ -97,21 +107,42 @@ class Front:
 
     async def _dispatch(self, exchange: Exchange) -> None:
         path = exchange.path
-        if path.startswith(ROUTE):
+        if probe := self._probes.get(path):
+            await probe(exchange)
+            return
+        calls = self._mounted(path)
+        if calls is not None:
+            calls.begin(exchange)
+        self._check_room(exchange)
+        if calls is not None:
+            await calls.answer(exchange)
+        elif path.startswith(ROUTE):
             await self._link(exchange, "", path)
-        elif answer := self._pages.get(path) or self._mounted(path):
-            await answer(exchange)
+        elif page := self._pages.get(path):
+            await page(exchange)
         elif path.startswith(FURTHER):
             name, slash, rest = path.removeprefix(FURTHER).partition("/")
             await self._link(exchange, name, slash + rest)
         else:
             raise nothing_here()
 
-    def _mounted(self, path: str) -> Answer | None:
-        for mount, answer in self._mounts:
+    def _mounted(self, path: str) -> Calls | None:
+        for mount, calls in self._mounts:
             if path.startswith(mount) and path[len(mount) : len(mount) + 1] in ("", "/"):
-                return answer
+                return calls
         return None
+
+    def _check_room(self, exchange: Exchange) -> None:
+        """Refuse what is too much for this process; the connection ends, which makes room."""
+        limit = self._settings.max_connections
+        if limit is not None and max(self._active, self.connections()) > limit:
+            exchange.is_last = True
+            raise RefusedError(
+                503,
+                "too_many_connections",
+                "the server has as many connections as it may; try again later",
+                ((b"retry-after", b"1"),),
+            )
 
     async def _link(self, exchange: Exchange, name: str, path: str) -> None:
         if not self._profiles:
@@ -122,6 +153,15 @@ class Front:
         if profile is None:
             raise nothing_here()
         await self._redeem(exchange, profile, path)
+
+
+def _tell(exchange: Exchange, error: Exception) -> None:
+    """Log a failure of the server's side, where the code failed with the traceback."""
+    told = (exchange.method, ascii(exchange.path)[1:-1], exchange.request_id)
+    if isinstance(error, ProfileNotFoundError):  # its own words say what to do
+        log.error("%s %s failed, id=%s: %s", *told, error)
+    else:
+        log.error("%s %s failed, id=%s", *told, exc_info=error)
 
 
 def nothing_here() -> RefusedError:

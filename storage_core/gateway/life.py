@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import closing as closed_after
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,10 @@ from storage_core.gateway.service import Service
 from storage_core.gateway.source import recipe_of
 
 if TYPE_CHECKING:
-    from storage_core.access.model import Actor
-    from storage_core.gateway.exchange import Exchange
     from storage_core.gateway.facade import Facade
-    from storage_core.gateway.issuers import Vouched
     from storage_core.gateway.metrics import Metrics
     from storage_core.gateway.settings import GatewaySettings
     from storage_core.gateway.tracing import Tracing
-    from storage_core.links import LinkClaims
     from storage_core.opening import Recipe
     from storage_core.state import State
 
@@ -80,10 +77,13 @@ class Life:
 
     async def _start_services(self, closing: AsyncExitStack) -> None:
         from storage_core.gateway.trail import Trail
+        from storage_core.state import open_migrated
 
         service = self.service
-        state = await service.run(open_state, self._settings, service.now)
-        closing.push_async_callback(service.run, state.close)
+        url = self._settings.database_url()
+        state = await service.change(open_migrated, url, now=service.now)
+        closing.callback(state.close)
+        closing.push_async_callback(service.settle)
         if "appfile" in self._facades and self._settings.imports.workers:
             await self._start_workers(closing, state)
         # Closed first: what it holds must be written whatever else takes long to end.
@@ -127,26 +127,6 @@ class _Blocking:
             self._open.popitem()[1].close()
 
 
-class StateIssuers:
-    """The issuers of links as the state knows them; see `redeem.Issuers`."""
-
-    def __init__(self, service: Service, facades: Mapping[str, Facade]) -> None:
-        self._service = service
-        self._facades = facades
-
-    async def look_up(self, claims: LinkClaims, profile: str) -> Vouched:
-        from storage_core.gateway.issuers import look_up
-
-        service = self._service
-        return await service.run(look_up, service.state, self._facades, claims, profile)
-
-    async def redeemed(self, exchange: Exchange, vouched: Vouched) -> None:
-        actor: Actor = vouched.actor
-        await self._service.record(
-            actor, vouched.action, vouched.resource, "redeemed", exchange.request_id
-        )
-
-
 def prepare(settings: GatewaySettings) -> str | None:
     """Set the database up, before any worker starts.
 
@@ -162,27 +142,7 @@ def prepare(settings: GatewaySettings) -> str | None:
         return None
     with named_extras():
         from storage_core.access import setup
+        from storage_core.state import open_migrated
 
-        state = open_state(settings)
-        try:
+        with closed_after(open_migrated(settings.database_url())) as state:
             return setup.first_start(state)
-        finally:
-            state.close()
-
-
-def open_state(settings: GatewaySettings, now: Callable[[], datetime] | None = None) -> State:
-    """Open the state and bring it to the newest schema.
-
-    Raises:
-        ConfigError: an extra is missing, the URL is none, or the schema is a newer one.
-        UnavailableError: the database can not be reached.
-    """
-    from storage_core import state as states
-
-    state = states.open_state(settings.database_url(), now=now)
-    try:
-        state.migrate()
-    except BaseException:
-        state.close()
-        raise
-    return state

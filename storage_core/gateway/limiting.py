@@ -36,6 +36,15 @@ class Limiter:
         self.is_on = self._rate is not None or self._at_once is not None
         """Whether there is any limit."""
 
+    async def check(self, client: str) -> None:
+        """Refuse a client that may ask no more this minute; this does not count as a request.
+
+        Raises:
+            RefusedError: 429, as `admit`.
+        """
+        if self._rate is not None and not await self._window.test(self._rate, client):
+            raise await self._too_often(client)
+
     @asynccontextmanager
     async def admit(self, client: str) -> AsyncIterator[None]:
         """Count a request of a client, for as long as it takes.

@@ -39,6 +39,13 @@ def shared_folder() -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def forget(pid: int) -> None:
+    """A process that kept shared figures is gone: what it was doing no longer counts."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
 class Metrics:
     """The figures of one process."""
 
@@ -113,6 +120,4 @@ class Metrics:
     def close(self) -> None:
         """The process ends: what it is doing no longer counts."""
         if FOLDER in os.environ:
-            from prometheus_client.multiprocess import mark_process_dead
-
-            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+            forget(os.getpid())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +23,9 @@ log = logging.getLogger("storage_core.gateway")
 READY_SECONDS: Final = 5.0
 """How long a gateway may take to find that it is ready."""
 
+FRESH_SECONDS: Final = 1.0
+"""How long what was found holds for who asks next: everybody may ask."""
+
 _JSON: Final = "application/json"
 
 
@@ -33,6 +38,8 @@ class Probes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._check: asyncio.Task[str] | None = None
+        self._checked = -math.inf
 
     def table(self) -> Mapping[str, Answer]:
         """The pages by path."""
@@ -56,13 +63,24 @@ class Probes:
         service = self._service
         if not service.profiles:
             return "the profiles are not open"
-        if service.settings.facades:
-            try:
-                async with asyncio.timeout(READY_SECONDS):
-                    await service.run(service.state.check)
-            except (StorageError, TimeoutError) as error:
-                log.warning("not ready: %s", str(error) or "the database does not answer")
-                return "the database can not be used"
+        return await self._checked_database() if service.settings.facades else ""
+
+    async def _checked_database(self) -> str:
+        """What is amiss with the database, asked of it once for all who ask at a time."""
+        now = time.monotonic()
+        if self._check is None or (self._check.done() and now - self._checked >= FRESH_SECONDS):
+            self._checked = now
+            self._check = asyncio.create_task(self._ask_database())
+        return await asyncio.shield(self._check)
+
+    async def _ask_database(self) -> str:
+        service = self._service
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await service.run(service.state.check)
+        except (StorageError, TimeoutError) as error:
+            log.warning("not ready: %s", str(error) or "the database does not answer")
+            return "the database can not be used"
         return ""
 
 

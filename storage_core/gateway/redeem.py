@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from storage_core.gateway import reading, writing
 from storage_core.gateway.answers import RefusedError
+from storage_core.gateway.exchange import outcome
 from storage_core.links import LinkClaims, verify_link
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ _CHANGES = frozenset(("PUT", "DELETE"))
 class Issuers(Protocol):
     """Who knows the issuers of links that facades made."""
 
-    def look_up(self, claims: LinkClaims, profile: str) -> Awaitable[Vouched]:
+    def look_up(self, exchange: Exchange, claims: LinkClaims, profile: str) -> Awaitable[Vouched]:
         """Refuse unless the link's issuer still may; see `storage_core.gateway.issuers`."""
 
-    def redeemed(self, exchange: Exchange, vouched: Vouched) -> Awaitable[None]:
-        """A change by such a link was made."""
+    def record(self, exchange: Exchange, vouched: Vouched, result: str) -> Awaitable[None]:
+        """A change by such a link was made, or failed."""
 
 
 class Redeemer:
@@ -69,25 +71,26 @@ class Redeemer:
         if claims.issuer:
             await self._vouched(exchange, profile, claims)
         else:
-            await self._limited(exchange, profile, claims, exchange.client)
+            async with self._room(exchange.client):
+                await _carry_out(exchange, profile, claims)
 
     async def _vouched(self, exchange: Exchange, profile: OpenProfile, claims: LinkClaims) -> None:
         if self._issuers is None:
             raise RefusedError(403, "link_issuer", "this server does not know the link's issuer")
-        vouched = await self._issuers.look_up(claims, profile.name)
-        exchange.credential_id = vouched.actor.credential_id
-        await self._limited(exchange, profile, claims, vouched.actor.credential_id)
-        if claims.method in _CHANGES:
-            await self._issuers.redeemed(exchange, vouched)
+        vouched = await self._issuers.look_up(exchange, claims, profile.name)
+        async with self._room(vouched.actor.credential_id):
+            result = "redeemed"
+            try:
+                await _carry_out(exchange, profile, claims)
+            except BaseException as error:
+                result = outcome(error)
+                raise
+            finally:
+                if claims.method in _CHANGES:
+                    await self._issuers.record(exchange, vouched, result)
 
-    async def _limited(
-        self, exchange: Exchange, profile: OpenProfile, claims: LinkClaims, client: str
-    ) -> None:
-        if not self._limiter.is_on:
-            await _carry_out(exchange, profile, claims)
-            return
-        async with self._limiter.admit(client):
-            await _carry_out(exchange, profile, claims)
+    def _room(self, client: str) -> AbstractAsyncContextManager[None]:
+        return self._limiter.admit(client) if self._limiter.is_on else nullcontext()
 
 
 async def _carry_out(exchange: Exchange, profile: OpenProfile, claims: LinkClaims) -> None:

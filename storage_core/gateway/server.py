@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging
 import math
 import os
 import signal
@@ -21,14 +22,17 @@ import uvicorn
 from storage_core.errors import ConfigError
 from storage_core.gateway import logs
 from storage_core.gateway.app import create_app
-from storage_core.gateway.metrics import shared_folder
+from storage_core.gateway.metrics import forget, shared_folder
 from storage_core.gateway.protocol import GatewayProtocol
+from storage_core.gateway.service import CLOSE_SECONDS
 from storage_core.gateway.settings import GatewaySettings
 from storage_core.gateway.source import Source, for_workers, sources_of
 from storage_core.gateway.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from storage_core.gateway.app import Gateway
+
+log = logging.getLogger("storage_core.gateway")
 
 BACKLOG = 1024
 
@@ -42,11 +46,26 @@ class Listener:
         base_url: Where a client on this machine reaches it. A Unix socket's is
             ``http://localhost``, for clients that can be told the socket.
         unix: Name of the Unix socket, if it is one.
+        everywhere: Whether it listens at all addresses, so that `base_url` is none that
+            clients elsewhere could use.
     """
 
     socket: socket.socket
     base_url: str
     unix: str | None = None
+    everywhere: bool = False
+
+    def check(self, settings: GatewaySettings) -> None:
+        """Refuse settings that would hand out links to nowhere.
+
+        Raises:
+            ConfigError: facades, whose links would begin with the address, at all addresses.
+        """
+        if self.everywhere and settings.facades and settings.base_url is None:
+            raise ConfigError(
+                "links of facades can not lead to all addresses: set gateway.base_url"
+                " (--base-url) to where clients come, or listen at one address"
+            )
 
     def close(self) -> None:
         """Stop listening; a Unix socket's name goes with it. May be called twice: the name
@@ -82,8 +101,14 @@ def listen(host: str = "127.0.0.1", port: int = 0, *, unix: str | None = None) -
     except OSError as error:
         raise ConfigError(f"can not listen at {host}:{port}: {error}") from error
     port = bound.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - for display
-    return Listener(bound, f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}")
+    numeric = bound.getsockname()[0]
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(numeric)  # noqa: S104 - compared
+    shown = loopback or host
+    return Listener(
+        bound,
+        f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}",
+        everywhere=loopback is not None,
+    )
 
 
 def _bind_unix(name: str) -> socket.socket:
@@ -122,7 +147,8 @@ def serve(
     """Serve until SIGINT or SIGTERM; to be called in the main thread.
 
     A stop ends gracefully: no new connections, then transfers under way have
-    `GatewaySettings.drain_timeout`. With several workers SIGHUP replaces them one by one. A
+    `GatewaySettings.drain_timeout`. SIGHUP stops a single process in the same way, for whoever
+    keeps it running to start it anew; several workers it replaces one by one. A
     profile given by its name, as `str` or `ServedProfile`, is read anew by each worker, its
     link keys included. A worker ends only when its successor serves, so a configuration that
     does not work changes nothing.
@@ -135,33 +161,44 @@ def serve(
         settings: Limits and the like.
 
     Raises:
-        ConfigError: the profile can not be had, or no worker could start.
+        ConfigError: the profile can not be had, no worker could start, or links of facades
+            would lead nowhere.
     """
     if workers < 1:
         raise ConfigError(f"workers is {workers}; it must be at least 1")
     settings = settings or GatewaySettings()
     try:
+        listener.check(settings)
         sources = tuple(map(for_workers, sources_of(source, settings.profiles)))
         if workers == 1:
             run_worker(sources, settings, listener.base_url, listener.socket)
         else:
             arguments = (sources, settings, listener.base_url, listener.socket)
-            start = functools.partial(_supervised, *arguments)
+            start = functools.partial(_supervised, log.getEffectiveLevel(), *arguments)
             grace = _longest_end(settings)
             keeps_figures = settings.metrics and settings.facades
             with shared_folder() if keeps_figures else nullcontext():
-                Supervisor(start, workers, grace=grace, on_stop=listener.close).run()
+                Supervisor(
+                    start,
+                    workers,
+                    grace=grace,
+                    on_stop=listener.close,
+                    on_death=forget if keeps_figures else None,
+                ).run()
     finally:
         listener.close()
 
 
 def _longest_end(settings: GatewaySettings) -> float:
-    """Seconds that a worker may take to end: requests first, then imports under way."""
+    """Seconds that a worker may take to end: requests first, then the audit trail, then imports
+    under way."""
+    services = CLOSE_SECONDS if settings.facades else 0
     imports = "appfile" in settings.facades and settings.imports.workers
-    return settings.drain_timeout + 5 + (settings.drain_timeout + 10 if imports else 0)
+    return settings.drain_timeout + 5 + services + (settings.drain_timeout + 10 if imports else 0)
 
 
 def _supervised(
+    level: int,
     sources: tuple[Source, ...],
     settings: GatewaySettings,
     base_url: str,
@@ -169,7 +206,7 @@ def _supervised(
     ready: Callable[[], None],
 ) -> None:
     """A worker's work, in a process that has nothing set up yet."""
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, level)
     run_worker(sources, settings, base_url, bound, ready)
 
 
@@ -199,7 +236,7 @@ def run_worker(
         server.config.callback_notify = _awaitable(ready)
     if parent_process() is not None:
         threading.Thread(target=_stop_as_orphan, args=(server,), daemon=True).start()
-    with _swallowed_signals(), suppress(SystemExit):  # uvicorn's way out of a failed start
+    with _swallowed_signals(server), suppress(SystemExit):  # uvicorn's way out of a failed start
         server.run(sockets=[bound])
     if not server.started:
         failure = app.life.failure
@@ -232,11 +269,12 @@ def make_server(app: Gateway, settings: GatewaySettings) -> uvicorn.Server:
         # The scheme and the address of the client come from X-Forwarded-… of these alone.
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
     )
-    return uvicorn.Server(config)
+    server = uvicorn.Server(config)
+    app.front.connections = lambda: len(server.server_state.connections)
+    return server
 
 
 def _loop() -> Any:
@@ -257,13 +295,23 @@ def _stop_as_orphan(server: uvicorn.Server) -> None:
 
 class _swallowed_signals:  # noqa: N801 - used like a function
     """uvicorn raises the signal that stopped it once more when all is done; the process then
-    has nothing left to do but to end well."""
+    has nothing left to do but to end well. SIGHUP, which it does not know, ends a process that
+    is the only one, and leaves a worker to its supervisor, whom it reaches as well."""
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        self._server = server
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        self._before: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, lambda *_: None)
+            if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # as `nohup` does not leave it
+                self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self, *_: object) -> None:
+        if parent_process() is None:
+            self._server.should_exit = True
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

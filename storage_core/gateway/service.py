@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from storage_core.errors import ClosedError
 from storage_core.gateway.profiles import Profiles
@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS: Final = 8
-"""Threads of one process that wait for the database."""
+READERS: Final = 8
+WRITERS: Final = 4
+"""Threads of one process that wait for the database. Those that write have their own: where one
+has to wait for a lock, requests that only read go on."""
+
+CLOSE_SECONDS: Final = 15.0
+"""Longest time that the database is waited for at the end."""
+_SETTLE_SECONDS: Final = 5.0
+TRAIL_SECONDS: Final = CLOSE_SECONDS - _SETTLE_SECONDS
+"""The part of it that the audit trail has."""
 
 
 class Service:
@@ -54,7 +62,9 @@ class Service:
         self.profiles = profiles
         self._state: State | None = None
         self._trail: Trail | None = None
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage-core-state")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="storage-core-read")
+        self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="storage-core-write")
+        self._calls: set[asyncio.Future[Any]] = set()
 
     @property
     def state(self) -> State:
@@ -80,9 +90,18 @@ class Service:
         return self.profiles.first
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function that waits, such as for the database, in a thread."""
-        call = functools.partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        """Call a function that waits, such as for the database to be read, in a thread."""
+        return await self._call(self._readers, functools.partial(function, *args, **kwargs))
+
+    async def change(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that writes to the database, in a thread."""
+        return await self._call(self._writers, functools.partial(function, *args, **kwargs))
+
+    def _call(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> asyncio.Future[T]:
+        future = asyncio.get_running_loop().run_in_executor(threads, call)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        return future
 
     def storage(self, profile: str = "") -> AsyncStorage:
         """The opened storage of a profile; of the first one without a name.
@@ -168,7 +187,13 @@ class Service:
         self._state = state
         self._trail = trail
 
+    async def settle(self) -> None:
+        """Wait until the database is not in use any more, or it was for too long."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_SETTLE_SECONDS)
+
     def close(self) -> None:
-        """End its threads; what they do is finished first."""
+        """End its threads; one that still waits for the database ends when it gives up."""
         self._state = self._trail = None
-        self._threads.shutdown()
+        for threads in (self._readers, self._writers):
+            threads.shutdown(wait=False, cancel_futures=True)

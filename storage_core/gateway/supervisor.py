@@ -59,15 +59,23 @@ class Supervisor:
         grace: Seconds a worker has to end before it is killed.
         on_stop: Called before the workers are told to end; it closes the socket here, which
             would otherwise go on taking connections that nobody serves.
+        on_death: Called with the process id of each worker that is gone.
     """
 
     def __init__(
-        self, work: Work, count: int, *, grace: float, on_stop: Callable[[], None]
+        self,
+        work: Work,
+        count: int,
+        *,
+        grace: float,
+        on_stop: Callable[[], None],
+        on_death: Callable[[int], None] | None = None,
     ) -> None:
         self._work = work
         self._count = count
         self._grace = grace
         self._close = on_stop
+        self._on_death = on_death
         self._workers: list[_Worker] = []
         self._generation = 0
         self._proven = False  # whether a worker was ever ready
@@ -167,6 +175,8 @@ class Supervisor:
         for worker in list(self._workers):
             if worker.process.exitcode is not None:
                 self._workers.remove(worker)
+                if self._on_death is not None and worker.process.pid is not None:
+                    self._on_death(worker.process.pid)
                 if worker.killed_at is None and not self._stopping:
                     self._mourn(worker)
                 _release(worker)

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from storage_core.access import audit
+from storage_core.gateway.service import TRAIL_SECONDS
 
 if TYPE_CHECKING:
     from storage_core.access.model import AuditEvent
@@ -33,6 +34,7 @@ class Trail:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._waiting: asyncio.Queue[AuditEvent | None] = asyncio.Queue(MAX_WAITING)
+        self._batch: list[AuditEvent | None] = []  # those on their way
         self._closing = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="storage-core-audit")
 
@@ -41,35 +43,44 @@ class Trail:
         await self._waiting.put(event)
 
     async def close(self) -> None:
-        """Return when all events are written, or can not be."""
+        """Return when all events are written, or can not be: those are in the log then."""
         self._closing.set()
-        await self._waiting.put(None)
-        await self._task
+        try:
+            async with asyncio.timeout(TRAIL_SECONDS):
+                await self._waiting.put(None)
+                await self._task
+        except TimeoutError:
+            self._task.cancel()
+            log.error("the database took too long for the last audit events")  # noqa: TRY400
+        while not self._waiting.empty():
+            self._batch.append(self._waiting.get_nowait())
+        for event in filter(None, self._batch):  # what was to be kept is at least there
+            log.critical("audit event lost: %s", event)
 
     async def _run(self) -> None:
         more = True
         while more:
-            batch = [await self._waiting.get()]
-            while len(batch) < BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            events = [event for event in batch if event is not None]
-            more = len(events) == len(batch)
-            if events:
-                await self._write(events)
+            self._batch = [await self._waiting.get()]
+            while len(self._batch) < BATCH and not self._waiting.empty():
+                self._batch.append(self._waiting.get_nowait())
+            events = [event for event in self._batch if event is not None]
+            more = len(events) == len(self._batch)
+            if events and not await self._write(events):
+                return
+            self._batch = []
 
-    async def _write(self, events: list[AuditEvent]) -> None:
+    async def _write(self, events: list[AuditEvent]) -> bool:
+        """Whether they were written at last; not, when the gateway ends first."""
         pause = FIRST_PAUSE
         while True:
             try:
-                await self._service.run(audit.record, self._service.state, events)
+                await self._service.change(audit.record, self._service.state, events)
             except Exception:
                 log.exception("%d audit events could not be written", len(events))
                 if self._closing.is_set():
-                    for event in events:  # what was to be kept is at least in the log
-                        log.critical("audit event lost: %s", event)
-                    return
+                    return False
             else:
-                return
+                return True
             try:
                 await asyncio.wait_for(self._closing.wait(), pause)
             except TimeoutError:

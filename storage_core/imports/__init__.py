@@ -22,6 +22,7 @@ try:
         ImportJob,
         Registration,
         Stage,
+        active_job,
         find_file,
         find_path,
         get_job,
@@ -32,7 +33,8 @@ try:
         submit,
     )
     from storage_core.imports.queue import announce
-    from storage_core.imports.sink import Sink, imported_jobs, imported_rows, open_sink
+    from storage_core.imports.rows import imported_jobs, imported_rows
+    from storage_core.imports.sink import Sink, open_sink
     from storage_core.imports.workers import Workers, start_workers
 except ModuleNotFoundError as error:
     if error.name is None or error.name.split(".")[0] not in ("alembic", "huey", "sqlalchemy"):
@@ -53,6 +55,7 @@ __all__ = [
     "Sink",
     "Stage",
     "Workers",
+    "active_job",
     "announce",
     "find_file",
     "find_path",

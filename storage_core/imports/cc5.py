@@ -26,7 +26,7 @@ from typing import Any, Final, TypeAlias
 
 from storage_core.imports.lines import lines
 from storage_core.imports.model import FileInfo, ImportFileError, KeyPart, Row
-from storage_core.imports.values import check_name, key_part, parse_json, shown
+from storage_core.imports.values import check_columns, check_name, key_part, parse_json, shown
 
 _Record: TypeAlias = tuple[int, str, list[str]]
 
@@ -119,14 +119,14 @@ def _array(text: str) -> list[str]:
 
 
 def _list(text: str) -> list[Any]:
-    value = parse_json(text)
+    value = parse_json(text, strict=False)  # a line break may have been escaped in it
     if isinstance(value, list):
         return value
     raise ValueError("is not a JSON array")
 
 
 def _object(text: str) -> dict[str, Any]:
-    value = parse_json(text)
+    value = parse_json(text, strict=False)  # a line break may have been escaped in it
     if isinstance(value, dict):
         return value
     raise ValueError("is not a JSON object")
@@ -281,17 +281,14 @@ def _columns(line: int, fields: list[str]) -> tuple[_Column, ...]:
 
 def _codes(line: int, fields: list[str]) -> list[str]:
     codes = _untailed(fields)
-    for index, code in enumerate(codes):
-        try:
-            check_name(code, "the code of a column")
-        except ValueError as error:
-            raise ImportFileError(line, str(error)) from None
-        if code.endswith(_RESERVED):
-            raise ImportFileError(
-                line, f"the code {shown(code)} ends with {_RESERVED!r}, which is reserved"
-            )
-        if code in codes[:index]:
-            raise ImportFileError(line, f"the column {shown(code)} stands twice")
+    try:
+        check_columns(codes, "the code of a column")
+    except ValueError as error:
+        raise ImportFileError(line, str(error)) from None
+    if reserved := next((code for code in codes if code.endswith(_RESERVED)), None):
+        raise ImportFileError(
+            line, f"the code {shown(reserved)} ends with {_RESERVED!r}, which is reserved"
+        )
     return codes
 
 

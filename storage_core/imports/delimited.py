@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from storage_core.imports.lines import MAX_LINE, lines
 from storage_core.imports.model import FileInfo, ImportFileError, Row
-from storage_core.imports.values import check_name, key_columns, key_of, shown
+from storage_core.imports.values import check_columns, check_name, key_columns, key_of, shown
 
 
 def read(source: Iterable[bytes], file: FileInfo, /) -> Iterator[Row]:
@@ -45,10 +45,7 @@ def read(source: Iterable[bytes], file: FileInfo, /) -> Iterator[Row]:
 
 
 def _keys(header: list[str], file: FileInfo) -> tuple[str, ...]:
-    for index, name in enumerate(header):
-        check_name(name, "the column name")
-        if name in header[:index]:
-            raise ValueError(f"the column {shown(name)} stands twice")
+    check_columns(header, "the column name")
     keys = key_columns(file, header[:1])
     if missing := set(keys) - set(header):
         raise ValueError(f"there is no key column {shown(min(missing))}")
@@ -58,6 +55,8 @@ def _keys(header: list[str], file: FileInfo) -> tuple[str, ...]:
 def _records(source: Iterable[bytes]) -> Iterator[tuple[int, list[str]]]:
     """Records with the number of their first line. One may span lines, of `MAX_LINE` bytes in
     all."""
+    # That limit is on fields, in the whole process; the one on records is below.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE))
     feed = _Feed(source)
     reader = csv.reader(feed, strict=True)
     while True:
@@ -76,7 +75,7 @@ class _Feed:
     """Lines for the reader, which asks for further ones as long as a quote is open."""
 
     def __init__(self, source: Iterable[bytes]) -> None:
-        self._lines = lines(source)
+        self._lines = lines(source, ends=True)
         self.first = 0
         self._size = 0
 
@@ -89,9 +88,9 @@ class _Feed:
     def __next__(self) -> str:
         number, text = next(self._lines)
         self.first = self.first or number
-        self._size += len(text) + 1
+        self._size += len(text)
         if self._size > MAX_LINE:
             raise ImportFileError(
                 self.first, f"the record is longer than {MAX_LINE} characters; is a quote open?"
             )
-        return text + "\n"
+        return text

@@ -251,15 +251,9 @@ def submit(
         error_line=None,
         error=None,
     )
-    same = (
-        import_jobs.c.project_id == file.project_id,
-        import_jobs.c.file_id == file.id,
-        import_jobs.c.action_id == action_id,
-        import_jobs.c.state.in_(ACTIVE),
-    )
     values = {column.name: getattr(job, column.name) for column in import_jobs.columns}
     while True:
-        if found := _job(state, *same):
+        if found := active_job(state, file, action_id):
             return found, False
         try:
             with state.write() as connection, on_conflict(_TakenError()):
@@ -267,6 +261,17 @@ def submit(
             return job, True
         except _TakenError:
             continue  # the other one is found now, unless it has ended already
+
+
+def active_job(state: State, file: ImportFile, action_id: str) -> ImportJob | None:
+    """The job of a file and action that is under way."""
+    return _job(
+        state,
+        import_jobs.c.project_id == file.project_id,
+        import_jobs.c.file_id == file.id,
+        import_jobs.c.action_id == action_id,
+        import_jobs.c.state.in_(ACTIVE),
+    )
 
 
 def latest_job(state: State, file: ImportFile) -> ImportJob | None:

@@ -18,7 +18,7 @@ from storage_core.state.tables import import_jobs as table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from storage_core.imports.sink import Counts
+    from storage_core.imports.rows import Counts
     from storage_core.state import State
 
 
@@ -96,7 +96,14 @@ def fail(
     )
 
 
-def give_back(state: State, job: ImportJob, *, after: float, counted: bool) -> bool:
+def give_back(
+    state: State,
+    job: ImportJob,
+    *,
+    after: float,
+    counted: bool,
+    because: tuple[str, str] | None = None,
+) -> bool:
     """Leave the job to another attempt; False as of `renew`.
 
     Args:
@@ -104,13 +111,17 @@ def give_back(state: State, job: ImportJob, *, after: float, counted: bool) -> b
         job: The job, claimed.
         after: Seconds until it is queued again, unless the caller does so.
         counted: Whether this attempt counts.
+        because: Code and text of what stopped it.
     """
+    code, error = because or (job.error_code, job.error)
     return _change(
         state,
         job,
         worker=None,
         lease_until=state.now() + timedelta(seconds=after),
         attempts=job.attempts if counted else job.attempts - 1,
+        error_code=code,
+        error=error,
     )
 
 

@@ -14,13 +14,15 @@ MAX_LINE: Final = 1024**2
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def lines(source: Iterable[bytes], limit: int = MAX_LINE) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers, without their ends (LF or CRLF) and without a byte order
-    mark.
+def lines(
+    source: Iterable[bytes], limit: int = MAX_LINE, *, ends: bool = False
+) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers, without a byte order mark.
 
     Args:
         source: The file's bytes, in chunks of any length.
         limit: Longest line in bytes.
+        ends: Whether lines keep their ends (LF or CRLF).
 
     Raises:
         ImportFileError: a line is longer, is not UTF-8, or holds a NUL.
@@ -31,22 +33,22 @@ def lines(source: Iterable[bytes], limit: int = MAX_LINE) -> Iterator[tuple[int,
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             number += 1
-            yield number, _text(number, line, limit)
+            yield number, _text(number, line + b"\n" if ends else line, limit, ends)
         if len(rest) > limit:
             raise _too_long(number + 1, limit)
     if rest:
-        yield number + 1, _text(number + 1, rest, limit)
+        yield number + 1, _text(number + 1, rest, limit, ends)
 
 
-def _text(number: int, line: bytes, limit: int) -> str:
-    if len(line) > limit:
+def _text(number: int, line: bytes, limit: int, ends: bool) -> str:
+    if len(line) > limit + ends:
         raise _too_long(number, limit)
     if number == 1:
         if line.startswith(_UTF16):
             raise ImportFileError(1, "the file is in UTF-16; save it as UTF-8")
         line = line.removeprefix(codecs.BOM_UTF8)
     try:
-        text = line.removesuffix(b"\r").decode()
+        text = (line if ends else line.removesuffix(b"\r")).decode()
     except UnicodeDecodeError as error:
         raise ImportFileError(
             number, f"byte {error.start + 1} is not UTF-8; save the file as UTF-8"

@@ -8,17 +8,19 @@ code here.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from huey import Huey, PostgresHuey, SqliteHuey  # type: ignore[import-untyped]
 from huey.registry import Message  # type: ignore[import-untyped]
 
+from storage_core.imports.connections import QUEUE, own_connection
 from storage_core.state import lock
 from storage_core.state.database import is_sqlite, make_file
 
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from storage_core.state import State
 
 log = logging.getLogger("storage_core.imports")
-
-FILE: Final = "queue.db"
-"""Beside the state's SQLite; several states in one folder share it, each under its own name."""
 
 _TABLES = "storage_core"
 
@@ -98,19 +97,11 @@ def _open(state: State, *, create: bool) -> Huey:
     options: dict[str, Any] = {"results": False, "serializer": _Json, "create_tables": create}
     if is_sqlite(state.engine):
         path = Path(str(state.engine.url.database))
-        place = path.with_name(FILE)
+        place = path.with_name(QUEUE)  # several states share it, each under its own name
         make_file(place)
         return SqliteHuey(path.name, filename=str(place), timeout=30, **options)
 
-    def connect() -> Any:
-        # A connection of its own, made as the state's are, password and options included.
-        pooled = state.engine.raw_connection()
-        connection = pooled.driver_connection
-        pooled.detach()
-        assert connection is not None
-        connection.rollback()
-        return connection
-
+    connect = functools.partial(own_connection, state.engine)
     with ExitStack() as alone:
         if create:  # CREATE TABLE IF NOT EXISTS fails one of two that run it at once
             lock(alone.enter_context(state.write()))

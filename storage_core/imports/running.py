@@ -16,7 +16,8 @@ from storage_core.imports.importers import load_importer
 from storage_core.imports.jobs import ImportFile, ImportJob, find_file
 from storage_core.imports.model import FileInfo, ImportFileError, Row
 from storage_core.imports.queue import announce
-from storage_core.imports.sink import Counts, Load, Sink, SupersededError
+from storage_core.imports.rows import Counts, Load
+from storage_core.imports.sink import Sink, SupersededError
 
 if TYPE_CHECKING:
     from storage_core.blocking.storage import Storage
@@ -29,16 +30,21 @@ MAX_ATTEMPTS: Final = 3
 
 _PAUSE = 0.2
 _BEAT = 1.0
-_GIVEN_UP = "given up after {} attempts; the worker ended in each of them"
+_UNAVAILABLE = ("Unavailable", "the storage or the database did not answer")
+
+
+class _NoImporterError(errors.ConfigError):
+    """The worker has not what the gateway offers."""
+
 
 # First match by class counts. Whoever asks for the file's status reads it; the library's own
 # message may name the server's inside, so it goes to the log.
 _FAILURES: Final[tuple[tuple[type[Exception], str, str], ...]] = (
+    (_NoImporterError, "ImporterMissing", "the worker has no importer of the file's type"),
     (errors.ObjectChangedError, "FileReplaced", "the file was replaced after the import was asked"),
     (errors.NotFoundError, "FileMissing", "the file was deleted after the import was asked"),
     (errors.InvalidRequestError, "RowRefused", "the database can not store one of the rows"),
     (errors.IntegrityError, "FileDamaged", "the file is not what was uploaded"),
-    (errors.TransientError, "Unavailable", "the storage or the database failed in each attempt"),
     (errors.StorageError, "ServerError", "the storage or the database refuses the server"),
 )
 
@@ -50,10 +56,6 @@ class _StoppedError(BaseException):
 
 class _LostError(BaseException):
     """The job is another worker's meanwhile."""
-
-
-class _NoImporterError(Exception):
-    """The worker has not what the gateway offers."""
 
 
 class Runner:
@@ -98,10 +100,15 @@ class Runner:
             log.warning("import job %s is another worker's meanwhile", job.id)
 
     def _outcome(self, job: ImportJob, pulse: _Heartbeat) -> Callable[[], bool]:
-        """Import; what is to be written down of that."""
+        """Import; what is to be written down of that. A job fails only where no attempt can have
+        imported it: earlier ones are shut out, and this one has not come to its commit."""
         state = self._state
         try:
-            counts = self._import(job, pulse)
+            if (counts := self._sink.begin(job.id, job.attempts, pulse.wait)) is None:
+                pulse.alone = True
+                if job.attempts > MAX_ATTEMPTS:
+                    return self._given_up(job)
+                counts = self._import(job, pulse)
         except ImportFileError as error:
             line, reason, rows = error.line, error.reason, pulse.rows + 1
             return lambda: leases.fail(state, job, "FileBroken", reason, line=line, rows=rows)
@@ -109,11 +116,8 @@ class Runner:
             return lambda: self._give_back(job)
         except (_LostError, SupersededError):
             return lambda: False
-        except Exception as error:  # noqa: BLE001 - an importer may raise whatever it likes
-            return self._failure(job, error)
-        if counts is None:
-            message = _GIVEN_UP.format(MAX_ATTEMPTS)
-            return lambda: leases.fail(state, job, "WorkerLost", message)
+        except BaseException as error:  # noqa: BLE001 - an importer may raise whatever it likes
+            return self._failure(job, error, pulse)
         return lambda: leases.finish(state, job, counts)
 
     def _give_back(self, job: ImportJob) -> bool:
@@ -123,27 +127,41 @@ class Runner:
         announce(self._state, job.id)
         return True
 
-    def _failure(self, job: ImportJob, error: Exception) -> Callable[[], bool]:
+    def _given_up(self, job: ImportJob) -> Callable[[], bool]:
+        code, reason = (
+            (job.error_code, job.error)
+            if job.error_code and job.error
+            else ("WorkerLost", "the worker ended in each of them")
+        )
+        text = f"given up after {MAX_ATTEMPTS} attempts; {reason}"
+        return lambda: leases.fail(self._state, job, code, text)
+
+    def _failure(
+        self, job: ImportJob, error: BaseException, pulse: _Heartbeat
+    ) -> Callable[[], bool]:
         state = self._state
-        if isinstance(error, errors.TransientError) and job.attempts < MAX_ATTEMPTS:
-            log.warning("import job %s: %s; it is tried again", job.id, error)
-            after = min(self._lease, 2.0**job.attempts)
-            return lambda: leases.give_back(state, job, after=after, counted=True)
+        if isinstance(error, errors.TransientError) or not pulse.alone:
+            log.warning("import job %s: %s; it is tried again", job.id, error, exc_info=error)
+            after = min(self._lease, 2.0 ** min(job.attempts, 10))
+            return lambda: leases.give_back(
+                state, job, after=after, counted=True, because=_UNAVAILABLE
+            )
         log.error("import job %s failed", job.id, exc_info=error)
-        if isinstance(error, _NoImporterError):
-            text = f"the worker has no importer {job.file_type!r} that works"
-            return lambda: leases.fail(state, job, "ImporterMissing", text)
         for kind, code, message in _FAILURES:
             if isinstance(error, kind):
                 return lambda: leases.fail(state, job, code, message)
         text = f"the importer {job.file_type!r} failed: {type(error).__name__}"
         return lambda: leases.fail(state, job, "ImporterFailed", text)
 
-    def _import(self, job: ImportJob, pulse: _Heartbeat) -> Counts | None:
-        """The rows imported, now or by an earlier attempt; None if there were too many."""
+    def _import(self, job: ImportJob, pulse: _Heartbeat) -> Counts:
+        """Import the rows of the job's file."""
         file = find_file(self._state, job.project_id, job.file_id)
         if file is None:
-            raise _LostError  # with its bucket
+            raise errors.BucketNotFoundError("the bucket of the file is gone")
+        try:
+            importer = load_importer(job.file_type)
+        except errors.ConfigError as error:
+            raise _NoImporterError("no such importer here") from error
         load = Load(
             project_id=job.project_id,
             bucket=file.bucket.name,
@@ -152,20 +170,18 @@ class Runner:
             job_id=job.id,
             attempt=job.attempts,
         )
-        done = self._sink.begin(load, pulse.wait)
-        if done is not None or job.attempts > MAX_ATTEMPTS:
-            return done
-        try:
-            importer = load_importer(job.file_type)
-        except errors.ConfigError as error:
-            raise _NoImporterError(job.file_type) from error
         bucket = self._storage(file.bucket.profile).bucket(file.bucket.physical)
         with bucket.get(file.bucket.prefix + file.key) as reader:
             if reader.info.etag != job.etag:
                 raise errors.ObjectChangedError("the object has another etag")
             rows = importer(pulse.source(reader), _info(file))
             return self._sink.write(
-                load, pulse.counted(rows), self._state.now, pulse.wait, pulse.check
+                load,
+                pulse.counted(rows),
+                self._state.now,
+                pulse.wait,
+                pulse.check,
+                lambda: pulse.read,
             )
 
 
@@ -185,6 +201,7 @@ class _Heartbeat:
     Attributes:
         rows: Rows read so far.
         read: Bytes read so far.
+        alone: Whether all earlier attempts are shut out, none having imported the job.
     """
 
     def __init__(
@@ -192,6 +209,7 @@ class _Heartbeat:
     ) -> None:
         self.rows = 0
         self.read = 0
+        self.alone = False
         self._state = state
         self._job = job
         self._lease = lease_seconds

@@ -7,116 +7,56 @@ made when first needed; migrations of the state do not know them.
 
 from __future__ import annotations
 
-import itertools
+import functools
+import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import (
-    JSON,
     URL,
-    BigInteger,
-    Column,
     Connection,
     Engine,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    Text,
-    bindparam,
+    NullPool,
+    create_engine,
     event,
     exc,
     func,
     select,
+    text,
     update,
 )
-from sqlalchemy.dialects import postgresql
 
-from storage_core.imports.model import MAX_KEY_BYTES, MAX_NAME, ImportFileError, Row
+from storage_core.errors import ConfigError, StorageError, UnavailableError
+from storage_core.imports.connections import QUEUE, own_connection
+from storage_core.imports.model import Row
+from storage_core.imports.rows import (
+    Counts,
+    Load,
+    Statements,
+    added,
+    batches,
+    imported_jobs,
+    marked,
+    metadata,
+)
 from storage_core.state.database import WRITING, insert_or, is_sqlite, make_engine, place
 from storage_core.state.failures import translated
-from storage_core.state.ids import LENGTH
-from storage_core.state.tables import UtcDateTime
 
 if TYPE_CHECKING:
     from storage_core.state import State
 
 T = TypeVar("T")
 
-BATCH: Final = 1000
-"""Rows that are sent to the database at a time."""
-
 FILE: Final = "imported.db"
 
-_metadata = MetaData()
-
-_Key = Text().with_variant(Text(collation="C"), "postgresql")
-
-imported_rows: Final = Table(
-    "imported_rows",
-    _metadata,
-    Column("project_id", String(LENGTH), nullable=False),
-    Column("bucket", String(MAX_NAME), nullable=False),
-    Column("workspace", String(MAX_NAME), nullable=False),
-    Column("dataset", String(MAX_NAME), nullable=False),
-    Column("key", _Key, nullable=False),
-    Column("values", JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
-    Column("file_id", String(LENGTH), nullable=False),
-    Column("job_id", String(LENGTH), nullable=False),
-    Column("imported", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("project_id", "bucket", "workspace", "dataset", "key"),
-)
-"""The rows; `key` is the JSON array of the key's parts."""
-
-imported_jobs: Final = Table(
-    "imported_jobs",
-    _metadata,
-    Column("job_id", String(LENGTH), primary_key=True),
-    Column("attempt", Integer, nullable=False),
-    Column("rows_total", BigInteger, nullable=False),
-    Column("rows_ok", BigInteger, nullable=False),
-    Column("rows_deleted", BigInteger, nullable=False),
-    Column("finished", UtcDateTime),
-)
-"""The jobs that were begun. Only the newest attempt may finish one, and only once."""
-
+_KEEPALIVE = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 _TABLES_LOCK = 0x73637478
 _BUSY_MILLISECONDS = 200
-_SCOPE = ("project_id", "bucket", "workspace", "dataset", "key")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Rows of a file.
-
-    Attributes:
-        total: All.
-        ok: Put in place.
-        deleted: Deleted, whether or not they had been there.
-    """
-
-    total: int = 0
-    ok: int = 0
-    deleted: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """One attempt at a job, as rows are marked with it."""
-
-    project_id: str
-    bucket: str
-    workspace: str
-    file_id: str
-    job_id: str
-    attempt: int
 
 
 class SupersededError(Exception):
@@ -132,31 +72,47 @@ def open_sink(configured: str, state: State) -> Sink:
         state: The state, which has to stay open.
 
     Raises:
-        ConfigError: the URL is of no database, or its file can not be made.
+        ConfigError: the URL is of no database, its file can not be made, or is the state's own.
     """
     url: str | URL = configured
     if not configured:
         if not is_sqlite(state.engine):
-            return Sink(state.engine, owned=False)
+            # Connections made as the state's are, but none of its pool: imports take long.
+            connect = functools.partial(own_connection, state.engine, patient=True)
+            return Sink(
+                create_engine(
+                    state.engine.url, creator=connect, poolclass=NullPool, hide_parameters=True
+                )
+            )
         file = Path(str(state.engine.url.database)).with_name(FILE)
         url = URL.create("sqlite", database=str(file))
-    engine = make_engine(url)
+    engine = make_engine(url, pooled=False)
     if is_sqlite(engine):
+        _check_file(engine, state)
         event.listen(engine, "connect", _prepare_sqlite)
-    return Sink(engine, owned=True)
+    return Sink(engine)
+
+
+def _check_file(engine: Engine, state: State) -> None:
+    """An import holds the database's one lock for as long as it takes."""
+    if is_sqlite(state.engine):
+        own = Path(str(state.engine.url.database)).resolve()
+        if Path(str(engine.url.database)).resolve() in (own, own.with_name(QUEUE)):
+            raise ConfigError(
+                "imports.database is the gateway's own SQLite file, which an import would lock;"
+                " name another file"
+            )
 
 
 class Sink:
     """The rows' database, for any number of threads. Made by `open_sink`.
 
     Args:
-        engine: The database.
-        owned: Whether its connections are closed at the end.
+        engine: The database, of this sink alone.
     """
 
-    def __init__(self, engine: Engine, *, owned: bool) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._owned = owned
         self._place = place(engine)
         self._ready = False
 
@@ -164,19 +120,22 @@ class Sink:
         return f"<Sink {self._place}>"
 
     def close(self) -> None:
-        """Close all connections of its own."""
-        if self._owned:
-            self.engine.dispose()
+        """Close all connections."""
+        self.engine.dispose()
 
-    def begin(self, load: Load, wait: Callable[[], None]) -> Counts | None:
-        """Shut out all earlier attempts at the job.
+    def begin(self, job_id: str, attempt: int, wait: Callable[[], None]) -> Counts | None:
+        """Shut out all earlier attempts at a job.
 
         Args:
-            load: The attempt.
+            job_id: The job.
+            attempt: Number of the attempt.
             wait: Called as long as another one writes; takes its time, and raises to give up.
 
         Returns:
             What an earlier attempt imported, if one did.
+
+        Raises:
+            SupersededError: a later attempt has begun.
         """
         values = {"rows_total": 0, "rows_ok": 0, "rows_deleted": 0}
         with self._writing(None, wait) as connection:
@@ -185,16 +144,19 @@ class Sink:
                 insert.on_conflict_do_update(
                     index_elements=["job_id"],
                     set_={"attempt": insert.excluded.attempt},
-                    where=imported_jobs.c.finished.is_(None),
+                    where=imported_jobs.c.finished.is_(None)
+                    & (imported_jobs.c.attempt <= insert.excluded.attempt),
                 ),
-                {"job_id": load.job_id, "attempt": load.attempt, **values},
+                {"job_id": job_id, "attempt": attempt, **values},
             )
             row = connection.execute(
-                select(imported_jobs).where(imported_jobs.c.job_id == load.job_id)
+                select(imported_jobs).where(imported_jobs.c.job_id == job_id)
             ).one()
-        if row.finished is None:
-            return None
-        return Counts(row.rows_total, row.rows_ok, row.rows_deleted)
+        if row.finished is not None:
+            return Counts(row.rows_total, row.rows_ok, row.rows_deleted)
+        if row.attempt != attempt:
+            raise SupersededError
+        return None
 
     def write(
         self,
@@ -203,6 +165,7 @@ class Sink:
         now: Callable[[], datetime],
         wait: Callable[[], None],
         check: Callable[[], None],
+        read: Callable[[], int] = lambda: 0,
     ) -> Counts:
         """Import rows: all of them, or none.
 
@@ -212,38 +175,50 @@ class Sink:
             now: The clock.
             wait: Called as long as another one writes into the same place; as of `begin`.
             check: Called after each batch; raises to give up.
+            read: Bytes of the source that the rows so far were made of.
 
         Raises:
             SupersededError: another attempt has begun or finished the job meanwhile.
             ImportFileError: a row can not be stored.
-            StorageError: the database failed.
+            UnavailableError: the database failed, perhaps after it had committed: only a later
+                attempt's `begin` can tell.
+            StorageError: the database refused a row or the whole; nothing is in it.
             Exception: what `rows`, `wait` or `check` raised.
         """
         counts = Counts()
-        with self._writing(load, wait) as connection:
-            statements = _Statements(connection)
-            source = iter(rows)
-            while batch := list(itertools.islice(source, BATCH)):
-                counts = _added(counts, batch)
-                statements.apply(_marked(load, now()), batch)
-                check()
-            done = connection.execute(
-                update(imported_jobs)
-                .where(
-                    imported_jobs.c.job_id == load.job_id,
-                    imported_jobs.c.attempt == load.attempt,
-                    imported_jobs.c.finished.is_(None),
-                )
-                .values(
-                    rows_total=counts.total,
-                    rows_ok=counts.ok,
-                    rows_deleted=counts.deleted,
-                    finished=now(),
-                )
-            )
-            if done.rowcount != 1:
-                raise SupersededError
+        complete = False
+        try:
+            with self._writing(load, wait) as connection:
+                statements = Statements(connection)
+                for batch in batches(rows, read):
+                    counts = added(counts, batch)
+                    statements.apply(marked(load, now()), batch)
+                    check()
+                self._mark(connection, load, counts, now())
+                complete = True
+        except StorageError as error:
+            if complete:
+                raise UnavailableError("the commit of an import was not answered") from error
+            raise
         return counts
+
+    def _mark(self, connection: Connection, load: Load, counts: Counts, now: datetime) -> None:
+        done = connection.execute(
+            update(imported_jobs)
+            .where(
+                imported_jobs.c.job_id == load.job_id,
+                imported_jobs.c.attempt == load.attempt,
+                imported_jobs.c.finished.is_(None),
+            )
+            .values(
+                rows_total=counts.total,
+                rows_ok=counts.ok,
+                rows_deleted=counts.deleted,
+                finished=now,
+            )
+        )
+        if done.rowcount != 1:
+            raise SupersededError
 
     @contextmanager
     def _writing(self, load: Load | None, wait: Callable[[], None]) -> Iterator[Connection]:
@@ -256,6 +231,9 @@ class Sink:
             self.engine.connect().execution_options(**{WRITING: True}) as connection,
             _transaction(connection, wait),
         ):
+            if not is_sqlite(connection):
+                for name, value in _KEEPALIVE.items():  # or a lost host keeps its locks for hours
+                    connection.execute(text(f"SET LOCAL {name} = {value}"))
             if load is not None and not is_sqlite(connection):
                 while not connection.scalar(select(func.pg_try_advisory_xact_lock(_lock(load)))):
                     wait()
@@ -275,7 +253,7 @@ class Sink:
         with translated(self._place):
             with self.engine.connect() as connection:
                 found = self.engine.dialect.get_table_names(connection)
-            if not set(_metadata.tables) <= set(found):
+            if not set(metadata.tables) <= set(found):
                 with self.engine.connect().execution_options(**{WRITING: True}) as connection:
                     _create(connection, wait)
         self._ready = True
@@ -287,7 +265,7 @@ def _create(connection: Connection, wait: Callable[[], None]) -> None:
     with _transaction(connection, wait):
         if not is_sqlite(connection):  # others may be at it at the same moment
             connection.execute(select(func.pg_advisory_xact_lock(_TABLES_LOCK)))
-        _metadata.create_all(connection)
+        metadata.create_all(connection)
 
 
 def _keep_log(connection: Connection) -> None:
@@ -316,85 +294,12 @@ def _retried(step: Callable[[], T], wait: Callable[[], None]) -> T:
         try:
             return step()
         except exc.OperationalError as error:
-            if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_BUSY":
+            if not getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
                 raise
             wait()
 
 
 def _lock(load: Load) -> int:
     """Number of the advisory lock of a workspace of a bucket."""
-    import hashlib
-
     scope = json.dumps([load.project_id, load.bucket, load.workspace]).encode()
     return int.from_bytes(hashlib.sha256(scope).digest()[:8], signed=True)
-
-
-class _Statements:
-    """The statements that change rows."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        insert = insert_or(connection, imported_rows)
-        self._upsert = insert.on_conflict_do_update(
-            index_elements=list(_SCOPE),
-            set_={
-                column.name: insert.excluded[column.name]
-                for column in imported_rows.columns
-                if column.name not in _SCOPE
-            },
-        )
-        self._delete = imported_rows.delete().where(
-            *(imported_rows.c[name] == bindparam(f"the_{name}") for name in _SCOPE)
-        )
-
-    def apply(self, mark: Mapping[str, Any], rows: Sequence[Row]) -> None:
-        """Make the changes; of several with one key the last counts."""
-        last = {(row.dataset, _key(row)): row for row in rows}
-        upserts = [
-            {**mark, "dataset": dataset, "key": key, "values": dict(row.values)}
-            for (dataset, key), row in last.items()
-            if row.values is not None
-        ]
-        deletes = [
-            {
-                **{f"the_{name}": mark[name] for name in _SCOPE[:3]},
-                "the_dataset": dataset,
-                "the_key": key,
-            }
-            for (dataset, key), row in last.items()
-            if row.values is None
-        ]
-        if upserts:
-            self._connection.execute(self._upsert, upserts)
-        if deletes:
-            self._connection.execute(self._delete, deletes)
-
-
-def _marked(load: Load, now: datetime) -> dict[str, Any]:
-    return {
-        "project_id": load.project_id,
-        "bucket": load.bucket,
-        "workspace": load.workspace,
-        "file_id": load.file_id,
-        "job_id": load.job_id,
-        "imported": now,
-    }
-
-
-def _added(counts: Counts, rows: Sequence[Row]) -> Counts:
-    deleted = sum(row.values is None for row in rows)
-    return Counts(
-        counts.total + len(rows), counts.ok + len(rows) - deleted, counts.deleted + deleted
-    )
-
-
-def _key(row: Row) -> str:
-    """The key as it is stored.
-
-    Raises:
-        ImportFileError: it is too long, or there is none.
-    """
-    text = json.dumps(row.key, ensure_ascii=False, separators=(",", ":"))
-    if not row.key or len(text.encode()) > MAX_KEY_BYTES:
-        raise ImportFileError(row.line, f"the key is not of 1 to {MAX_KEY_BYTES} bytes")
-    return text

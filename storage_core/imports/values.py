@@ -12,6 +12,8 @@ from storage_core.imports.model import MAX_NAME, FileInfo, KeyPart
 KEY_COLUMNS: Final = "KeyColumns"
 """Of a file's metadata: the names of its key columns, where its type does not tell them."""
 
+MAX_COLUMNS: Final = 1000
+"""Most columns of a file."""
 MAX_DEPTH: Final = 100
 """Most levels of arrays and objects in a value."""
 
@@ -24,15 +26,19 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, strict: bool = True) -> Any:
     """A JSON text whose every value can be stored.
+
+    Args:
+        text: The text.
+        strict: Whether a control character in a string has to be escaped, as JSON demands.
 
     Raises:
         ValueError: it is none; holds a NUL, half a surrogate pair or a number beyond a double;
             or is nested too deeply.
     """
     try:
-        value = _DECODER.decode(text)
+        value = _DECODERS[strict].decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
@@ -54,14 +60,32 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def check_columns(names: Sequence[str], what: str) -> None:
+    """Refuse names that can not be those of columns.
+
+    Raises:
+        ValueError: there are too many, one can not be, or stands twice.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise ValueError(f"{len(names)} columns; at most {MAX_COLUMNS} can be")
+    seen: set[str] = set()
+    for name in names:
+        check_name(name, what)
+        if name in seen:
+            raise ValueError(f"the column {shown(name)} stands twice")
+        seen.add(name)
+
+
 def key_part(value: Any) -> KeyPart:
-    """A value that identifies a row.
+    """A value that identifies a row: one number is one key, ``1.0`` as well as ``1``.
 
     Raises:
         ValueError: it is absent, empty or compound.
     """
     if value is None or value == "":
         raise ValueError("is empty; a key needs a value")
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
     if isinstance(value, (str, int, float)):
         return value
     raise ValueError("is compound; a key is text, a number or a bool")
@@ -156,6 +180,12 @@ def _integer(text: str) -> int | float:
     return _finite(text)
 
 
-_DECODER = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer
-)
+_DECODERS = {
+    strict: json.JSONDecoder(
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+        parse_int=_integer,
+        strict=strict,
+    )
+    for strict in (True, False)
+}

@@ -26,7 +26,7 @@ _POLL = 0.1
 _MAX_POLL = 1.0
 _BACKOFF = 1.15
 _SWEEP = 10.0
-_GRACE: Final = 10.0
+_GRACE: Final = 30.0
 
 
 def start_workers(
@@ -81,24 +81,30 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def stop(self, timeout: float | None = None) -> None:
+    def stop(self, timeout: float | None = None, *, grace: float = _GRACE) -> None:
         """Take no further jobs, and end when those under way have ended. May be called twice.
 
         Args:
             timeout: Seconds until they are given back unfinished, for other workers; None for
                 as long as they take.
+            grace: Seconds that giving them back may take.
         """
         log.info("import workers stop")
         self._stopping.set()
         self._join(timeout)
+        if self._alive():
+            log.warning("imports under way are given back")
         self._runner.stopping.set()
-        self._join(_GRACE)
-        if any(thread.is_alive() for thread in self._threads):
+        self._join(grace)
+        if self._alive():
             # An importer hangs; its job is taken up when the lease ends with the process.
             log.error("an import does not end; its job is left to another worker")
             return
         self._queue.close()
         self._sink.close()
+
+    def _alive(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
 
     def _join(self, timeout: float | None) -> None:
         end = None if timeout is None else time.monotonic() + timeout
@@ -109,7 +115,7 @@ class Workers:
         worker = Worker(self._queue.huey, self._stopping, _POLL, _MAX_POLL, _BACKOFF)
         while not self._stopping.is_set():
             worker.loop()
-        self._queue.close()  # PostgreSQL: this thread's own connection
+        self._queue.close()  # PostgreSQL: the connection by which this thread listens, too
 
     def _sweep(self) -> None:
         while True:

@@ -17,7 +17,7 @@ try:
     from storage_core.state.failures import on_conflict
     from storage_core.state.ids import new_id
     from storage_core.state.schema import lock
-    from storage_core.state.state import State, open_state
+    from storage_core.state.state import State, open_migrated, open_state
 except ModuleNotFoundError as error:
     if error.name is None or error.name.split(".")[0] != "sqlalchemy":
         raise
@@ -25,4 +25,13 @@ except ModuleNotFoundError as error:
         f"the state of the service needs {error.name}; run: pip install 'storage-core[gateway]'"
     ) from error
 
-__all__ = ["State", "insert_or", "lock", "new_id", "on_conflict", "open_state", "tables"]
+__all__ = [
+    "State",
+    "insert_or",
+    "lock",
+    "new_id",
+    "on_conflict",
+    "open_migrated",
+    "open_state",
+    "tables",
+]

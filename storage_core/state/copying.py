@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import func, insert, select
 
 from storage_core.errors import ConflictError
-from storage_core.state.database import is_sqlite
+from storage_core.state.database import PATIENT, is_sqlite
 from storage_core.state.failures import translated
 from storage_core.state.schema import check, lock
 from storage_core.state.state import State
@@ -31,11 +31,15 @@ def copy(source: State, target: State) -> int:
         ConfigError: one of them is not of the newest schema.
     """
     # On PostgreSQL a transaction sees one moment only if told to; on SQLite each does.
-    engine = source.engine
+    engine = source.engine.execution_options(**{PATIENT: True})
     if not is_sqlite(engine):
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     copied = 0
-    with translated(source.place), engine.connect() as reading, target.write() as writing:
+    with (
+        translated(source.place),
+        engine.connect() as reading,
+        target.write(patient=True) as writing,
+    ):
         check(reading, source.place)
         check(writing, target.place)
         lock(writing)

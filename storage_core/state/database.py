@@ -7,12 +7,13 @@ credential, survives a power cut. ``NORMAL`` would be faster and may lose the la
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, Table, create_engine, event, exc, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage_core.errors import ConfigError
@@ -23,19 +24,27 @@ if TYPE_CHECKING:
 WRITING = "storage_core_writing"
 """Execution option of a connection that is going to write."""
 
-_BUSY_SECONDS = 30
+PATIENT = "storage_core_patient"
+"""Execution option of a connection whose transaction may take as long as it takes."""
+
+BUSY_SECONDS = 30
+"""Longest wait for a connection, or for SQLite's lock."""
 _CONNECT_SECONDS = 10
-_POOL = {"pool_size": 5, "max_overflow": 15, "pool_timeout": _BUSY_SECONDS}
+_POOL = {"pool_size": 5, "max_overflow": 15, "pool_timeout": BUSY_SECONDS}
+_NO_POOL: dict[str, Any] = {"poolclass": NullPool}
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 _SECRET_OPTIONS = ("password", "sslpassword")
 
 
-def make_engine(url: str | URL) -> Engine:
+def make_engine(url: str | URL, *, pooled: bool = True) -> Engine:
     """The engine of a database; a missing SQLite file is made, for its owner alone.
 
     Args:
         url: ``sqlite:////absolute/path``, ``sqlite:///relative/path`` or
             ``postgresql://user:password@host:port/database``.
+        pooled: Whether connections are kept, and whatever takes long on PostgreSQL is given up.
+            Without, each is made anew, there are as many as are asked for, and they take their
+            time.
 
     Raises:
         ConfigError: it is neither, the file can not be made, or psycopg is not installed.
@@ -45,9 +54,9 @@ def make_engine(url: str | URL) -> Engine:
     except (exc.ArgumentError, ValueError):  # their messages may repeat a password
         parsed = None
     if parsed is not None and parsed.drivername in ("sqlite", "sqlite+pysqlite"):
-        return _sqlite(parsed)
+        return _sqlite(parsed, _POOL if pooled else _NO_POOL)
     if parsed is not None and parsed.drivername in _POSTGRESQL:
-        return _postgresql(parsed)
+        return _postgresql(parsed, _POOL if pooled else _NO_POOL)
     raise ConfigError(
         "database is not a URL such as sqlite:////var/lib/storage/state.db or"
         " postgresql://user:password@host/name (special characters of a password are written as"
@@ -79,7 +88,7 @@ def insert_or(connection: Connection, table: Table) -> sqlite.Insert | postgresq
 # --- SQLite -------------------------------------------------------------------------------
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, pool: Mapping[str, Any]) -> Engine:
     if url.query:
         raise ConfigError("database: an SQLite URL takes no options; remove all from the '?' on")
     if not url.database or url.database == ":memory:":
@@ -89,8 +98,8 @@ def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         URL.create("sqlite+pysqlite", database=str(path.absolute())),
         hide_parameters=True,
-        connect_args={"timeout": _BUSY_SECONDS},
-        **_POOL,
+        connect_args={"timeout": BUSY_SECONDS},
+        **pool,
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -131,22 +140,28 @@ def _begin_sqlite(connection: Connection) -> None:
 # --- PostgreSQL ---------------------------------------------------------------------------
 
 
-def _postgresql(url: URL) -> Engine:
-    arguments: dict[str, Any] = {"application_name": "storage-core"}
-    arguments["connect_timeout"] = _CONNECT_SECONDS
-    # What the URL says counts, and what is secret goes where no repr of an engine shows it.
-    arguments = {name: value for name, value in arguments.items() if name not in url.query}
-    arguments |= {name: url.query[name] for name in _SECRET_OPTIONS if name in url.query}
+def _postgresql(url: URL, pool: Mapping[str, Any]) -> Engine:
     try:
-        return create_engine(
-            url.set(drivername="postgresql+psycopg").difference_update_query(_SECRET_OPTIONS),
-            hide_parameters=True,
-            pool_pre_ping=True,
-            connect_args=arguments,
-            **_POOL,
-        )
+        from storage_core.state import postgresql as bounded
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"a PostgreSQL database needs {error.name}; run:"
             " pip install 'storage-core[gateway,postgresql]'"
         ) from None
+    arguments: dict[str, Any] = {"application_name": "storage-core", **bounded.KEEPALIVE}
+    arguments["connect_timeout"] = _CONNECT_SECONDS
+    if pool is _POOL:
+        arguments |= bounded.options()
+    # What the URL says counts, and what is secret goes where no repr of an engine shows it.
+    arguments = {name: value for name, value in arguments.items() if name not in url.query}
+    arguments |= {name: url.query[name] for name in _SECRET_OPTIONS if name in url.query}
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg").difference_update_query(_SECRET_OPTIONS),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args=arguments,
+        **pool,
+    )
+    if pool is _POOL:
+        bounded.bound(engine)
+    return engine

@@ -42,7 +42,7 @@ def migrate(state: State) -> None:
             return
     if is_sqlite(state.engine):
         _use_wal(state)
-    with state.write() as connection:
+    with state.write(patient=True) as connection:
         lock(connection)
         if not _is_newest(connection, state.place):
             _upgrade(connection)

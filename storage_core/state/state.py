@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from storage_core.state.database import WRITING, is_sqlite, make_engine, place
+from storage_core.errors import UnavailableError
+from storage_core.state.database import (
+    BUSY_SECONDS,
+    PATIENT,
+    WRITING,
+    is_sqlite,
+    make_engine,
+    place,
+)
 from storage_core.state.failures import translated
 from storage_core.state.schema import check, migrate
 
@@ -30,6 +38,22 @@ def open_state(url: str | URL, *, now: Callable[[], datetime] | None = None) -> 
     return State(make_engine(url), now or _now)
 
 
+def open_migrated(url: str | URL, *, now: Callable[[], datetime] | None = None) -> State:
+    """As `open_state`, and bring it to the newest schema.
+
+    Raises:
+        ConfigError: as there; or the schema is newer than this program.
+        UnavailableError: it can not be reached.
+    """
+    state = open_state(url, now=now)
+    try:
+        state.migrate()
+    except BaseException:
+        state.close()
+        raise
+    return state
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -49,7 +73,8 @@ class State:
         plain = is_sqlite(engine)
         self._reading = engine if plain else engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite's writers poll for its one lock, some of them for long; in a process they queue.
-        self._turn: AbstractContextManager[object] = threading.RLock() if plain else nullcontext()
+        self._turn = threading.Lock() if plain else None
+        self._open = _Open()
 
     def __repr__(self) -> str:
         return f"<State {self.place}>"
@@ -75,23 +100,48 @@ class State:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, patient: bool = False) -> Iterator[Connection]:
         """A connection in one transaction, committed at the end unless something is raised.
 
-        One inside another would wait for itself on SQLite, where one writes at a time.
+        One inside another of the same thread is a part of it: undone alone if it fails, kept if
+        the outer one is. What `read` sees of either is what was committed before.
+
+        Args:
+            patient: Whether it may take as long as it takes, as to set the database up may.
 
         Raises:
             ConflictError: a constraint does not hold.
             UnavailableError: the database can not be reached, or is too busy.
             ConfigError: it is not set up, or refuses us.
         """
+        if (outer := self._open.connection) is not None:
+            with translated(self.place), outer.begin_nested():
+                yield outer
+            return
+        options = {WRITING: True, PATIENT: patient}
         with (
             translated(self.place),
-            self._turn,
-            self.engine.connect().execution_options(**{WRITING: True}) as connection,
+            self._in_turn(),
+            self.engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
-            yield connection
+            self._open.connection = connection
+            try:
+                yield connection
+            finally:
+                self._open.connection = None
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_SECONDS):
+            raise UnavailableError(f"{self.place} is busy: others are writing for long")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def migrate(self) -> None:
         """Bring the database to the newest schema. Others that do so at the same time wait.
@@ -116,3 +166,9 @@ class State:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+class _Open(threading.local):
+    """The transaction that this thread has open to write."""
+
+    connection: Connection | None = None

@@ -4,13 +4,14 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from storage_core.access import credentials, setup
+from storage_core.access import audit, buckets, credentials, projects, setup
 from storage_core.cli import status
-from storage_core.errors import AuthenticationError
+from storage_core.errors import AuthenticationError, UnavailableError
 from storage_core.state import State, open_state
 from tests.cli.conftest import Done, cli, process
 from tests.servers import fixtures
@@ -170,12 +171,78 @@ def test_the_trail_names_users_and_comes_in_pages(admin: Admin):
     assert line[1:] == ["", "admin.user.create", "user-4", "ok"]
 
 
+def test_the_trail_is_cut_off(admin: Admin, state: State):
+    """In every project, also one that was deleted; each tells of it if it lost something."""
+    admin("project", "create", "other").ok()
+    (other,) = [r for r in admin("project", "list", "--json").records if r["name"] == "other"]
+    admin("project", "delete", "other").ok()
+    default = projects.by_name(state, "default").id
+    old = State(state.engine, lambda: datetime.now(UTC) - timedelta(days=400))
+    for number in range(5):
+        for project in (default, other["id"]):
+            audit.record(old, [audit.event(old, project, "Z3:PutObject", f"old-{number}")])
+    for refused in ("0d", "soon", "99999999d"):
+        assert admin("prune-audit", "--older-than", refused).status == status.USAGE, refused
+    assert admin("prune-audit").status == status.USAGE
+    (done,) = admin("prune-audit", "--older-than", "500d", "--json").ok().records
+    assert done["deleted"] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit, "PRUNED_AT_ONCE", 2)
+        cut = admin("prune-audit", "--older-than", "365d").ok()
+    assert cut.text.startswith("deleted 10 events older than 2")
+    for project in ("default", other["id"]):
+        first, *left = admin("audit", "--project", project, "--json").ok().records
+        assert first["action"] == "admin.prune_audit"
+        assert first["target"].startswith("5 events older than 2")
+        assert left != []
+        assert {record["action"].partition(".")[0] for record in left} == {"admin"}
+    (done,) = admin("prune-audit", "--older-than", "365d", "--json").ok().records
+    assert done["deleted"] == 0
+
+
+def test_a_change_without_its_event_is_none(
+    admin: Admin, state: State, monkeypatch: pytest.MonkeyPatch
+):
+    admin("user", "create", "alice").ok()
+    identity = credentials.id_of(token_of(admin, "alice"))
+    admin("policy", "put", "read", "-", stdin=json.dumps(READ).encode()).ok()
+
+    def fail(*_: object) -> None:
+        raise UnavailableError("the trail can not be written")
+
+    def seen() -> list[str]:
+        lists = ("user list", "token list", "policy list", "project list")
+        return [admin(*listed.split(), "--json").ok().text for listed in lists]
+
+    before = seen()
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "record", fail)
+        for arguments in (
+            "user create bob",
+            "user disable alice",
+            "user delete alice",
+            "token create alice",
+            f"token revoke {identity}",
+            "policy put other -",
+            "policy attach read alice",
+            "policy delete read",
+            "project create other",
+            "project delete default",
+        ):
+            done = admin(*arguments.split(), stdin=b'{"rule": []}')
+            assert (done.status, done.text) == (status.TRANSIENT, ""), arguments
+    assert seen() == before
+
+
 def test_after_a_first_start(database_url: str, monkeypatch: pytest.MonkeyPatch):
     state = open_state(database_url)
     state.migrate()
     setup.first_start(state)
     state.close()
     monkeypatch.setenv("STORAGE_GATEWAY__DATABASE", database_url)
+    (event,) = cli("admin", "audit", "--json").ok().records
+    (made,) = cli("admin", "token", "list", "--json").ok().records
+    assert (event["action"], event["target"]) == ("admin.first_start", f"admin {made['id']}")
     (user,) = cli("admin", "user", "list", "--json").ok().records
     assert (user["name"], user["policies"]) == ("admin", ["everything"])
     (policy,) = cli("admin", "policy", "list", "--json").ok().records
@@ -230,11 +297,14 @@ def test_buckets_of_a_project(admin: Admin):
     assert first["physical"] != second["physical"]
     assert admin("bucket", "create", "Fruit").status == status.CONFLICT
     assert admin("bucket", "create", "a/b").status == status.USAGE
-    admin("bucket", "create", "archived", "--profile", "archive").ok()
+    assert admin("bucket", "create", "served").ok().stderr == ""
+    admin("bucket", "delete", "served").ok()
+    told = admin("bucket", "create", "archived", "--profile", "archive").ok().stderr
+    assert "does not serve 'archive'" in told
     listed = [line.split("\t") for line in admin("bucket", "list").ok().lines]
-    assert [(name, place.partition(":")[0]) for name, _, place in listed] == [
-        ("Fruit", "dev"),
-        ("archived", "archive"),
+    assert [(name, stage, place.partition(":")[0]) for name, stage, _, place in listed] == [
+        ("Fruit", "active", "dev"),
+        ("archived", "active", "archive"),
     ]
     cli("put", "-", f"{first['physical']}/apple", stdin=b"x").ok()
     assert admin("bucket", "delete", "Fruit").status == status.CONFLICT
@@ -246,6 +316,27 @@ def test_buckets_of_a_project(admin: Admin):
     assert [r["name"] for r in admin("bucket", "list", "--project", "other", "--json").records] == [
         "Fruit"
     ]
+
+
+def test_a_bucket_that_was_never_quite_made_is_shown_and_deleted(
+    admin: Admin, state: State, monkeypatch: pytest.MonkeyPatch
+):
+    """It must not keep its project from being deleted for ever."""
+
+    def fail(*_: object) -> None:
+        raise UnavailableError("the database is gone")
+
+    admin("project", "create", "other").ok()
+    with monkeypatch.context() as patch:
+        patch.setattr(buckets, "_change", fail)
+        assert admin("bucket", "create", "fruit", "--project", "other").status != 0
+    (left,) = admin("bucket", "list", "--project", "other", "--json").ok().records
+    assert (left["name"], left["state"]) == ("fruit", "creating")
+    assert cli("ls").ok().text.count("sc-") == 1
+    assert admin("project", "delete", "other").status == status.CONFLICT
+    admin("bucket", "delete", "fruit", "--project", "other").ok()
+    assert cli("ls").ok().text.count("sc-") == 0
+    admin("project", "delete", "other").ok()
 
 
 # -- where the database is ----------------------------------------------------------------

@@ -211,6 +211,16 @@ def test_a_configuration_that_lies_in_the_folder_has_to_be_trusted(
     load_config().gateway()
 
 
+def test_proxies_are_addresses_or_networks(write):
+    good = ("127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "*")
+    assert GatewaySettings(trusted_proxies=good).trusted_proxies == good
+    for bad in ("proxy.example.org", "10.0.0.1/8", "10.0.0", "", "10.0.0.0/33"):
+        with pytest.raises(ConfigError, match="trusted_proxies must be addresses"):
+            GatewaySettings(trusted_proxies=("127.0.0.1", bad))
+    with pytest.raises(ConfigError, match=r":2: gateway\b.*trusted_proxies"):
+        load_config(write('[gateway]\ntrusted_proxies = ["proxy"]')).gateway()
+
+
 def test_what_is_harmless_needs_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)

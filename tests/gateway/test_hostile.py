@@ -3,6 +3,7 @@ connection, the server sound afterwards, nothing outside the root touched."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -155,13 +156,13 @@ def test_stray_bytes_do_not_end_a_download(
     extra: bytes,
 ):
     """A client that takes longer than the limit on a head, and has begun with the next one."""
-    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.3)
     bucket.put("k", BIG)
     connection = raw()
     connection.head("GET", bucket.presign("k").url)
     assert connection.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.3)
     connection.send(extra)
-    time.sleep(0.6)
+    time.sleep(0.6)  # time for a wrong thing to happen; there is nothing right to wait for
     assert connection.answer().body == BIG
 
 
@@ -184,7 +185,6 @@ def test_nothing_is_written_into_a_running_answer(
     connection.head("GET", bucket.presign("k").url)
     assert connection.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
     connection.send(extra)
-    time.sleep(0.1)
     assert connection.answer().body == BIG
     assert connection.socket.recv(100) == b""
 
@@ -193,13 +193,15 @@ def test_a_late_head_after_an_answer(
     bucket: storage_core.Bucket, raw: Callable[[], Raw], monkeypatch: pytest.MonkeyPatch
 ):
     """With the answer complete the limit holds again, also for a head begun before."""
-    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.3)
     bucket.put("k", BIG)
     connection = raw()
     connection.head("GET", bucket.presign("k").url)
+    assert connection.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.3)
     connection.send(b"GET /o")
     assert connection.answer().body == BIG
-    connection.send(b"/")
+    with contextlib.suppress(ConnectionError):
+        connection.send(b"/")
     assert connection.closed()
 
 
@@ -319,14 +321,14 @@ def test_a_head_that_does_not_come(
 def test_a_head_that_drips(raw: Callable[[], Raw], monkeypatch: pytest.MonkeyPatch):
     """One byte now and then keeps nothing open, neither on a new connection nor on one that
     was used."""
-    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.5)
     connection = raw()
     connection.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert connection.answer().status == 200
+    monkeypatch.setattr(GatewayProtocol, "head_timeout", 0.5)
     connection.socket.settimeout(0.1)
     sent = 0
     try:
-        while sent < 60:
+        while sent < 600:
             connection.send(b"\r\n"[sent % 2 : sent % 2 + 1])
             sent += 1
             try:
@@ -336,7 +338,7 @@ def test_a_head_that_drips(raw: Callable[[], Raw], monkeypatch: pytest.MonkeyPat
                 continue
     except ConnectionError:
         pass
-    assert sent < 60
+    assert sent < 600
 
 
 @given(

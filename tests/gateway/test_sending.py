@@ -6,16 +6,15 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
+import uvicorn
 
-from storage_core.gateway.app import Gateway
 from storage_core.gateway.exchange import ZERO_COPY
-from storage_core.gateway.server import make_server
+from storage_core.gateway.protocol import GatewayProtocol
 from tests.gateway.clients import Raw
-from tests.gateway.conftest import SETTINGS
-from tests.gateway.test_uploads import wait_until
+from tests.waiting import wait_until
 
 Message = dict[str, Any]
 Answering = Callable[..., Raw]
@@ -27,16 +26,20 @@ def answering() -> Iterator[Answering]:
     with contextlib.ExitStack() as stack:
 
         def start(*messages: Message, method: str = "GET", version: str = "1.1") -> Raw:
-            async def app(scope: Any, receive: Any, send: Any) -> None:
-                if scope["type"] == "lifespan":
-                    for kind in ("startup", "shutdown"):
-                        await receive()
-                        await send({"type": f"lifespan.{kind}.complete"})
-                    return
+            async def app(_scope: Any, _receive: Any, send: Any) -> None:
                 for message in messages:
                     await send(message)
 
-            server = make_server(cast("Gateway", app), SETTINGS)
+            config = uvicorn.Config(
+                app,
+                http=GatewayProtocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                server_header=False,
+            )
+            server = uvicorn.Server(config)
             bound = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
             thread.start()

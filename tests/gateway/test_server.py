@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ import pytest
 import storage_core
 from storage_conformance.memory import MemoryDriver
 from storage_core.gateway import GatewaySettings, listen, serve_background
-from storage_core.gateway.server import make_server
 from tests.gateway.clients import Raw, request
-from tests.gateway.test_uploads import wait_until
+from tests.waiting import wait_until
 
 PROGRAM = """
 import sys
@@ -130,11 +128,12 @@ def test_a_stop_lets_transfers_end(tmp_path: Path, workers: int):
         download, upload, idle = connect(), connect(), connect()
         download.head("GET", bucket.presign("big").url)
         first = download.socket.recv(65536)
-        upload.head("PUT", bucket.presign("new", method="PUT").url, "Content-Length: 6")
+        url = bucket.presign("new", method="PUT").url
+        upload.head("PUT", url, "Content-Length: 6", "Expect: 100-continue")
+        assert upload.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 100"  # it is under way
         upload.send(b"123")
         idle.head("GET", server.base_url + "/health")
         assert idle.answer().status == 200
-        time.sleep(0.2)
 
         stopped: list[tuple[int, str, str]] = []
         stopper = threading.Thread(target=lambda: stopped.append(server.stop()))
@@ -200,6 +199,48 @@ def test_hangup_replaces_the_workers(tmp_path: Path):
         wait_until(lambda: len(server.workers()) == 2 and not server.workers() & before)
         assert request(server.base_url + "/health").status == 200
         assert server.stop()[0] == 0
+
+
+def test_hangup_ends_a_single_process_gracefully(tmp_path: Path):
+    """Whoever keeps it running starts it anew; nothing under way is cut off."""
+    with running(tmp_path) as server:
+        bucket = server.storage.create_bucket("fruit")
+        host, port = server.base_url.removeprefix("http://").split(":")
+        upload = Raw(socket.create_connection((host, int(port)), timeout=60))
+        url = bucket.presign("new", method="PUT").url
+        upload.head("PUT", url, "Content-Length: 6", "Expect: 100-continue")
+        assert upload.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 100"
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: refuses(host, int(port)))
+        upload.send(b"123456")
+        assert upload.answer().status == 200
+        upload.close()
+        out, _ = server.process.communicate(timeout=90)
+        assert (server.process.returncode, out) == (0, "ended\n")
+        assert bucket.get("new").read() == b"123456"
+
+
+def test_a_hangup_of_all_processes_leaves_workers_to_their_supervisor(tmp_path: Path):
+    """As a terminal sends it; none dies of it."""
+    with running(tmp_path, workers=2) as server:
+        wait_until(lambda: len(server.workers()) == 2)
+        wait_until(lambda: request(server.base_url + "/health").status == 200)
+        bucket = server.storage.create_bucket("fruit")
+        host, port = server.base_url.removeprefix("http://").split(":")
+        uploads = [Raw(socket.create_connection((host, int(port)), timeout=60)) for _ in range(8)]
+        for number, upload in enumerate(uploads):
+            url = bucket.presign(f"{number}", method="PUT").url
+            upload.head("PUT", url, "Content-Length: 1", "Expect: 100-continue")
+            assert upload.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 100"
+        for worker in server.workers():
+            os.kill(worker, signal.SIGHUP)
+        for upload in uploads:
+            upload.send(b"x")
+            assert upload.answer().status == 200
+            upload.close()
+        code, _, err = server.stop()
+        assert code == 0
+        assert "died" not in err
 
 
 def test_workers_do_not_outlive_their_supervisor(tmp_path: Path):
@@ -346,20 +387,28 @@ def test_behind_a_prefix(local_profile: dict[str, object]):
 
 
 def test_connections_are_limited_unless_told_otherwise():
-    config = make_server(None, GatewaySettings()).config  # type: ignore[arg-type]
-    assert config.limit_concurrency == GatewaySettings().max_connections
-    assert config.limit_concurrency
+    assert GatewaySettings().max_connections
 
 
 def test_too_many_connections(local_profile: dict[str, object]):
+    """Idle ones count; probes are answered all the same, for else the process would be killed
+    for having much to do."""
     settings = GatewaySettings(max_connections=2)
     with serve_background(local_profile, settings=settings) as server:
         host, port = server.base_url.removeprefix("http://").split(":")
-        held = [Raw(socket.create_connection((host, int(port)), timeout=60)) for _ in range(3)]
-        wait_until(lambda: request(server.base_url + "/health").status == 503)
+        held = [Raw(socket.create_connection((host, int(port)), timeout=60)) for _ in range(2)]
+        page = server.base_url + "/o/a/b"
+        wait_until(lambda: request(page).status == 503)
+        answer = request(page, headers={"X-Request-Id": "r1"})
+        assert (answer.status, answer.code) == (503, "too_many_connections")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["x-request-id"] == "r1"
+        assert answer.headers.get_all("connection") == ["close"]
+        for probe in ("/health", "/ready"):
+            assert request(server.base_url + probe).status == 200
         for connection in held:
             connection.close()
-        wait_until(lambda: request(server.base_url + "/health").status == 200)
+        wait_until(lambda: request(page).status == 403)
 
 
 # --- CORS -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 import storage_core
 from tests.gateway.clients import request
 from tests.gateway.test_server import Running, running
-from tests.gateway.test_uploads import wait_until
+from tests.waiting import wait_until
 
 SCRIPT = Path(sys.executable).with_name("storage")
 

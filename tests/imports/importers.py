@@ -38,6 +38,12 @@ def faulty(source: Iterable[bytes], file: FileInfo, /) -> Iterator[Row]:
     raise ZeroDivisionError("of the secret number 4711")
 
 
+def leaving(source: Iterable[bytes], file: FileInfo, /) -> Iterator[Row]:
+    """Wants to end the process."""
+    yield Row(1, "plain", ("1",), {})
+    raise SystemExit(3)
+
+
 def flaky(source: Iterable[bytes], file: FileInfo, /) -> Iterator[Row]:
     """Fails for a while as often as the metadata says."""
     tries = Path(file.metadata["tries"])

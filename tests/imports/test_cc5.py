@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from storage_core.imports import FileInfo, ImportFileError, Row
 from storage_core.imports.cc5 import TYPES, read
 from storage_core.imports.lines import MAX_LINE
-from tests.imports.conftest import cc5
+from tests.imports.world import cc5
 
 ALL_TYPES = "code|name:string|age:int|weight:number|vip:bool|born:date|tags:array|xs:list|o:object"
 
@@ -87,6 +87,17 @@ def test_keys_keep_their_type():
     assert row.key == (7,)
 
 
+def test_one_number_is_one_key():
+    data = cc5("10|1|a|1", "10|1.0|a|1", "90|1e0", columns="code:number|name|age:int")
+    assert [json.dumps(row.key) for row in rows(data)] == ["[1]"] * 3
+
+
+def test_line_breaks_in_json():
+    (row,) = rows(cc5('10|1|{#Enter#"a": "b#Enter#c#/#"}|1', columns="code|o:object|n:int"))
+    assert row.values is not None
+    assert row.values["o"] == {"a": "b\r\nc|"}
+
+
 def test_the_registered_entity_type_stands_in():
     data = cc5().replace(b"01|people|", b"01||") + b""
     data = data.replace(b"99|0", b"10|1|Ann|3\n99|1")
@@ -148,6 +159,11 @@ BROKEN: dict[str, tuple[str, int | None, str]] = {
     "key not first": ("00|a\n01|p\n02|code\n03|a|code\n", 4, "first columns must be"),
     "key not there": ("00|a\n01|p\n02|code|b\n03|code\n", 4, "first columns must be"),
     "nul": (HEAD + "10|a\0|2\n99|1\n", 5, "NUL"),
+    "columns without end": (
+        "00|a\n01|p\n02|0\n03|" + "|".join(map(str, range(150_000))),
+        4,
+        "at most 1000 can be",
+    ),
 }
 VALUES: dict[str, tuple[str, str]] = {
     "bool": ("yes", "none of true, false"),

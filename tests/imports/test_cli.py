@@ -6,27 +6,20 @@ import json
 import os
 import pty
 import subprocess
-from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Done, cli
-from tests.imports.conftest import SCRIPT, World, cc5, wait_until
+from tests.imports.world import SCRIPT, World, cc5, closed, wait_until
 
 
 @pytest.fixture(autouse=True)
 def configured(site, monkeypatch) -> None:
     monkeypatch.setenv("STORAGE_CONFIG", str(site.config))
     monkeypatch.setenv("TZ", "UTC")
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[dict[str, str]]:
-    metadata = {"gate": str(tmp_path / "gate"), "reached": str(tmp_path / "reached")}
-    yield metadata
-    Path(metadata["gate"]).touch()
 
 
 def run(world: World, *arguments: str) -> Done:
@@ -103,7 +96,8 @@ def test_watch_without_imports(world):
 def test_watch_tells_of_changes_as_json_lines(world, gate):
     rows = b"".join(b"%d\n" % number for number in range(2500))
     good = world.submit(rows, "gated", metadata=gate, name="good.txt")
-    with watching(world, "--json") as process:
+    with ExitStack() as stack:
+        process = watching(world, stack, "--json")
         assert process.stdout is not None
         first = json.loads(process.stdout.readline())
         assert (first["id"], first["state"]) == (good.id, "queued")
@@ -120,12 +114,16 @@ def test_watch_tells_of_changes_as_json_lines(world, gate):
     assert len({json.dumps(record) for record in told}) == len(told)
 
 
-def watching(world: World, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def watching(
+    world: World, stack: ExitStack, *arguments: str, **options: Any
+) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
         [SCRIPT, "imports", "watch", "--project", world.project.name, *arguments],
         text=True,
         **{"stdout": subprocess.PIPE, **options},
     )
+    closed(process, stack)
+    return process
 
 
 def test_watch_ends_with_a_failure_if_one_failed(world):
@@ -149,21 +147,18 @@ def test_watch_on_a_terminal(world, gate):
     wait_until(Path(gate["reached"]).exists, "the importer")
     seen = bytearray()
     outer, inner = pty.openpty()
-    try:
+    with ExitStack() as stack:
+        stack.callback(os.close, outer)
         env = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-        process = watching(world, stdout=inner, stderr=inner, env=env)
+        process = watching(world, stack, stdout=inner, stderr=inner, env=env)
         os.close(inner)
         while b"processing" not in seen:
             seen += os.read(outer, 65536)
         Path(gate["gate"]).touch()
-        try:
+        with suppress(OSError):  # the other side is closed
             while piece := os.read(outer, 65536):
                 seen += piece
-        except OSError:  # the other side is closed
-            pass
         assert process.wait(60) == 0
-    finally:
-        os.close(outer)
     assert b"a [bold] name.txt" in seen
     assert b"imported" in seen
     assert world.job(job).state == "imported"

@@ -27,12 +27,18 @@ def by(*columns: str) -> FileInfo:
 
 
 def test_csv():
-    data = '\ufeffcode,name,age\r\n1,"Ann, ""A""",30\r\n\r\n2,"two\nlines",\r\n3,"",x'
+    data = '\ufeffcode,name,age\r\n1,"Ann, ""A""",30\r\n\r\n2,"two\r\nlines\n",\r\n3,"",x'
     assert rows(delimited.read, data) == [
         Row(2, "people", ("1",), {"code": "1", "name": 'Ann, "A"', "age": "30"}),
-        Row(4, "people", ("2",), {"code": "2", "name": "two\nlines", "age": ""}),
-        Row(6, "people", ("3",), {"code": "3", "name": "", "age": "x"}),
+        Row(4, "people", ("2",), {"code": "2", "name": "two\r\nlines\n", "age": ""}),
+        Row(7, "people", ("3",), {"code": "3", "name": "", "age": "x"}),
     ]
+
+
+def test_csv_fields_may_fill_a_line():
+    (row,) = delimited.read([b"a,b\n1,", b"x" * (MAX_LINE - 10), b"\n"], PEOPLE)
+    assert row.values is not None
+    assert len(row.values["b"]) == MAX_LINE - 10
 
 
 def test_csv_key_columns():
@@ -53,6 +59,7 @@ CSV: dict[str, tuple[str, FileInfo, int | None, str]] = {
     "open quote": ('a,b\n1,"2\n', PEOPLE, 2, "unexpected end of data"),
     "quote": ('a,b\n1,"2"3\n', PEOPLE, 2, "expected after"),
     "nul": ("a,b\n1,\0\n", PEOPLE, 2, "NUL"),
+    "columns without end": (",".join(map(str, range(150_000))), PEOPLE, 1, "at most 1000"),
 }
 
 
@@ -94,6 +101,12 @@ def test_jsonl():
 def test_jsonl_key_columns():
     (row,) = rows(jsonl.read, '{"a": true, "b": 1.5}', by("b", "a"))
     assert row.key == (1.5, True)
+
+
+def test_one_number_is_one_key():
+    data = '{"id": 1}\n{"id": 1.0}\n{"id": 1e0}\n{"id": 1.5}\n{"id": -0.0}\n{"id": 1e300}\n'
+    found = [json.dumps(row.key) for row in rows(jsonl.read, data)]
+    assert found == ["[1]", "[1]", "[1]", "[1.5]", "[0]", "[1e+300]"]
 
 
 JSONL: dict[str, tuple[str, FileInfo, int | None, str]] = {

@@ -8,9 +8,9 @@ from typing import Any
 
 from storage_core import imports
 from storage_core.imports import jobs, leases
-from storage_core.imports.sink import Counts
+from storage_core.imports.rows import Counts
 from tests.access.test_isolation import statements, unscoped
-from tests.imports.conftest import World
+from tests.imports.world import World
 
 # Workers are the service's own: the queue and the leases lead them to jobs of all projects.
 BY_ID = frozenset((jobs.get_job, leases.claim, leases.requeue_lapsed))
@@ -36,6 +36,7 @@ def calls(world: World) -> dict[Callable[..., Any], Callable[[], Any]]:
         jobs.find_file: lambda: imports.find_file(state, project, file.id),
         jobs.find_path: lambda: imports.find_path(state, project, file.path),
         jobs.submit: lambda: imports.submit(state, file, lease_seconds=60, **ORDER),
+        jobs.active_job: lambda: imports.active_job(state, file, "a"),
         jobs.latest_job: lambda: imports.latest_job(state, file),
         jobs.list_jobs: lambda: imports.list_jobs(state, project, active=True),
         leases.renew: lambda: leases.renew(state, mine, 60, 1, 1),

@@ -11,7 +11,7 @@ from storage_core import imports
 from storage_core.access import buckets
 from storage_core.imports import ImportJob
 from storage_core.state.tables import import_jobs
-from tests.imports.conftest import World
+from tests.imports.world import World
 
 
 def stage(world: World, file, job=None, *, uploaded=False) -> str:

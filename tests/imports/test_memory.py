@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imports.conftest import cc5, worker_process
+from tests.imports.world import cc5, worker_process
 
 MIB = 1024**2
 ROW = 8 * 1024
@@ -25,6 +25,18 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one(world, distribution)
         done = world.ended(world.submit(body(48 * MIB)))
         assert (done.state, done.rows_ok) == ("imported", 48 * MIB // ROW)
         assert peak(process.pid) - before < BATCH_MEMORY
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_long_lines_of_small_values_take_little_more(world, distribution):
+    """A value takes many times its text; a batch ends the earlier."""
+    line = b"[" + b"[]," * (MIB // 3 - 100) + b"[]]"
+    lines = (b'{"id": %d, "x": %s}\n' % (number, line) for number in range(24))
+    with ExitStack() as stack:
+        process = worker_process(world, distribution, stack)
+        done = world.ended(world.submit(lines, "jsonl"))
+        assert (done.state, done.rows_ok) == ("imported", 24)
+        assert peak(process.pid) < 300 * MIB
 
 
 def body(size: int) -> Iterator[bytes]:

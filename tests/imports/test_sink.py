@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, exc, func, select
 
-from storage_core.errors import ConfigError, InvalidRequestError
+from storage_core.errors import ConfigError, InvalidRequestError, UnavailableError
 from storage_core.imports import ImportFileError, Row, Sink, imported_rows, open_sink
-from storage_core.imports.sink import BATCH, Counts, Load, SupersededError
+from storage_core.imports.rows import BATCH, Counts, Load
+from storage_core.imports.sink import SupersededError
 from storage_core.state import open_state
 
 NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)
@@ -46,7 +48,7 @@ def sink(database_url: str) -> Iterator[Sink]:
 
 
 def begin(sink: Sink, of: Load) -> Counts | None:
-    return sink.begin(of, never)
+    return sink.begin(of.job_id, of.attempt, never)
 
 
 def write(sink: Sink, rows, of: Load | None = None, **hooks) -> Counts:
@@ -152,10 +154,58 @@ def test_an_earlier_attempt_can_not_finish(sink):
     with pytest.raises(SupersededError):
         finish(sink, [put("late")], first)
     assert stored(sink) == {}
+    with pytest.raises(SupersededError):
+        begin(sink, first)  # nor begin, and shut out the newer one
     finish(sink, [put("1")], load(attempt=2))
     with pytest.raises(SupersededError):
         finish(sink, [put("late")], first)
     assert list(stored(sink)) == ['["1"]']
+    assert begin(sink, first) == Counts(1, 1, 0)
+
+
+def test_a_commit_without_an_answer_may_have_happened(sink):
+    def lose(connection) -> None:
+        connection.exec_driver_sql("COMMIT")
+        raise exc.OperationalError("COMMIT", None, Exception("the server closed the connection"))
+
+    of = load()
+    assert begin(sink, of) is None
+    event.listen(sink.engine, "commit", lose)
+    with pytest.raises(UnavailableError):
+        finish(sink, [put("1")], of)
+    event.remove(sink.engine, "commit", lose)
+    assert begin(sink, load(attempt=2)) == Counts(1, 1, 0)
+
+
+def test_many_write_at_once(sink):
+    failures: list[Exception] = []
+
+    def one(number: int) -> None:
+        of = load(f"job {number}", workspace=f"w{number}")
+        try:
+            assert sink.begin(of.job_id, 1, pause) is None
+            finish(sink, [put("1"), put("2")], of, pause)
+        except Exception as error:
+            failures.append(error)
+
+    pause = functools.partial(threading.Event().wait, 0.001)
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert failures == []
+    with sink.engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(imported_rows)) == 60
+
+
+def test_a_host_that_vanishes_keeps_no_lock(sink):
+    """PostgreSQL is told to look after the connection; SQLite's locks end with the process."""
+    sent: list[str] = []
+    event.listen(sink.engine, "before_cursor_execute", lambda *call: sent.append(call[2]))
+    write(sink, [put("1")])
+    told = any("SET LOCAL tcp_keepalives_idle" in statement for statement in sent)
+    assert told == (sink.engine.dialect.name == "postgresql")
 
 
 def test_one_waits_for_another(sink):
@@ -215,7 +265,7 @@ def test_who_waits_may_give_up(sink):
 
 
 def test_tables_are_made_by_several_at_once(database_url):
-    state = open_state(database_url)
+    state = open_state("postgresql://nobody@nowhere/none")
     sinks = [open_sink(database_url, state) for _ in range(6)]
     failures: list[Exception] = []
 
@@ -267,9 +317,13 @@ def test_default_place(tmp_path):
         assert (tmp_path / "other.db").exists()
     with pytest.raises(ConfigError):
         open_sink("mysql://x/y", state)
+    for taken in ("state.db", "queue.db", "../a folder/state.db"):
+        with pytest.raises(ConfigError, match="the gateway's own SQLite file"):
+            open_sink(f"sqlite:///{tmp_path / 'a folder' / taken}", state)
     state.close()
     server = open_state("postgresql://me@db.example/state?password=secret")
     with closing(open_sink("", server)) as shared:
-        assert shared.engine is server.engine
+        assert shared.engine.url == server.engine.url
+        assert shared.engine.pool is not server.engine.pool
         assert "secret" not in repr(shared)
     server.close()

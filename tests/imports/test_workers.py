@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from storage_core import imports
 from storage_core.config.gateway import ImportSettings
-from storage_core.errors import TransientError
-from storage_core.imports import ImportJob, leases, running
-from storage_core.imports.queue import JobQueue
-from storage_core.state.tables import import_jobs
-from tests.imports.conftest import Clock, World, cc5, log_of, wait_until, worker_process
-
-THREE = b"1\n2\n3\n"
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Metadata for the importer `gated`; its gate is open after the test."""
-    metadata = {"gate": str(tmp_path / "gate"), "reached": str(tmp_path / "reached")}
-    yield metadata
-    Path(metadata["gate"]).touch()
-
-
-def reached(gate: dict[str, str]) -> int:
-    """How often an importer came to the gate."""
-    path = Path(gate["reached"])
-    return len(path.read_text()) if path.exists() else 0
-
-
-def keys(world: World) -> list[str]:
-    return [json.loads(key)[0] for _, key in world.rows()]
-
-
-# --- what becomes of a file ---------------------------------------------------------------
+from storage_core.imports import leases, running
+from storage_core.state import tables
+from tests.imports.world import (
+    THREE,
+    cc5,
+    log_of,
+    reached,
+    wait_until,
+    worker_process,
+)
 
 
 def test_a_file_is_imported(world):
@@ -115,7 +93,8 @@ def test_a_broken_file_fails_with_line_and_reason_and_leaves_nothing(
     [
         ("faulty", "ImporterFailed", "the importer 'faulty' failed: ZeroDivisionError"),
         ("endless", "FileBroken", "the key is not of 1 to 1000 bytes"),
-        ("nowhere", "ImporterMissing", "the worker has no importer 'nowhere' that works"),
+        ("leaving", "ImporterFailed", "the importer 'leaving' failed: SystemExit"),
+        ("nowhere", "ImporterMissing", "the worker has no importer of the file's type"),
     ],
 )
 def test_importers_that_fail(world, file_type, code, reason, caplog):
@@ -124,6 +103,7 @@ def test_importers_that_fail(world, file_type, code, reason, caplog):
     assert (done.state, done.error_code, done.error) == ("failed", code, reason)
     assert done.attempts == 1
     assert world.rows() == {}
+    assert world.ended(world.submit(THREE, "plain")).state == "imported"  # it still works
 
 
 def test_a_failed_job_can_be_ordered_again(world):
@@ -134,9 +114,6 @@ def test_a_failed_job_can_be_ordered_again(world):
     second = world.submit_file(file, "cc5", *world.upload(file, cc5("10|1|Ann|3")))
     assert second.id != first.id
     assert world.ended(second).state == "imported"
-
-
-# --- what happens to files meanwhile ------------------------------------------------------
 
 
 def test_a_file_that_is_replaced_before_its_import_fails(world):
@@ -158,230 +135,34 @@ def test_a_file_that_is_deleted_before_its_import_fails(world):
     assert (done.state, done.error_code) == ("failed", "FileMissing")
 
 
-# --- workers that come and go -------------------------------------------------------------
-
-
-def test_what_fails_for_a_while_is_tried_again(world, tmp_path, clock):
-    metadata = {"tries": str(tmp_path / "tries"), "failures": 2}
-    job = world.submit(THREE, "flaky", metadata=metadata)
-    world.work()
-    pass_pauses(world, job, clock)
-    done = world.ended(job)
-    assert (done.state, done.attempts, done.rows_ok) == ("imported", 3, 1)
-
-
-def pass_pauses(world: World, job: ImportJob, clock: Clock) -> None:
-    """Let the pauses pass that two failed attempts are followed by."""
-    for attempt in (1, 2):
-        wait_until(functools.partial(is_back, world, job, attempt), f"attempt {attempt}")
-        clock.ahead += timedelta(seconds=61)
-        sweep(world)
-
-
-def is_back(world: World, job: ImportJob, attempts: int) -> bool:
-    found = world.job(job)
-    return found.worker is None and found.attempts == attempts
-
-
-def test_tries_are_counted(world, tmp_path, caplog, clock):
-    metadata = {"tries": str(tmp_path / "tries"), "failures": 99}
-    job = world.submit(THREE, "flaky", metadata=metadata)
-    world.work()
-    pass_pauses(world, job, clock)
-    done = world.ended(job)
-    assert (done.state, done.attempts, done.error_code) == ("failed", 3, "Unavailable")
-    assert "10.11.12.13" not in (done.error or "")
-    assert "10.11.12.13" in caplog.text
-    assert world.rows() == {}
-
-
-def test_a_killed_worker_process_leaves_its_job_to_another(world, gate, distribution, clock):
-    job = world.submit(THREE, "gated", metadata=gate)
-    with ExitStack() as stack:
-        process = worker_process(world, distribution, stack)
-        wait_until(lambda: reached(gate), "the importer")
-        assert world.job(job).state == "processing"
-        assert world.rows() == {}  # nothing is seen of what it did
-        process.send_signal(signal.SIGKILL)
-        process.wait(60)
-    Path(gate["gate"]).touch()
-    clock.ahead = timedelta(seconds=61)
-    world.work()
-    done = world.ended(job)
-    assert (done.state, done.attempts, done.rows_ok) == ("imported", 2, 3)
-    assert keys(world) == ["1", "2", "3"]
-    assert reached(gate) == 2
-
-
 def test_a_worker_process_gives_its_job_back_when_told_to_stop(world, gate, distribution):
-    """The importer hangs beyond the time a stop allows; it looks up at the next batch."""
+    """The importer hangs beyond the time a stop allows; it looks up at the end of its batch."""
     rows = b"".join(b"%d\n" % number for number in range(2000))
     job = world.submit(rows, "gated", metadata=gate)
     with ExitStack() as stack:
         process = worker_process(world, distribution, stack)
         wait_until(lambda: reached(gate), "the importer")
         process.send_signal(signal.SIGTERM)
-        wait_until(lambda: "import workers stop" in log_of(world), "the stop")
+        wait_until(lambda: "are given back" in log_of(world), "the stop")
         Path(gate["gate"]).touch()
         assert process.wait(60) == 0
     left = world.job(job)
-    # Either it ended in time, or it is back, untouched and uncounted.
-    if left.state != "imported":
-        assert (left.worker, left.attempts, left.state) == (None, 0, "processing")
-        assert world.rows() == {}
-        world.work()
-        assert world.ended(job).rows_ok == 2000
+    assert (left.worker, left.attempts, left.state) == (None, 0, "processing")
+    assert world.rows() == {}
+    world.work()
+    assert world.ended(job).rows_ok == 2000
     assert len(world.rows()) == 2000
 
 
-def test_a_lost_worker_is_noticed_by_its_lease(world, clock):
+def test_a_file_whose_bucket_is_being_deleted_fails(world):
     job = world.submit(THREE, "plain")
-    claimed = leases.claim(world.state, job.id, "a worker that is no more", 60)
-    assert claimed is not None
-    workers = world.work()
-    assert world.job(job).worker == "a worker that is no more"
-    clock.ahead = timedelta(seconds=61)
-    sweep(world)
-    done = world.ended(job)
-    assert (done.state, done.attempts) == ("imported", 2)
-    workers.stop()
-
-
-def test_a_job_whose_workers_all_die_is_given_up(world, clock):
-    job = world.submit(THREE, "plain")
-    for _ in range(running.MAX_ATTEMPTS):
-        assert leases.claim(world.state, job.id, "doomed", 60)
-        clock.ahead += timedelta(seconds=61)
-        sweep(world)
+    with world.state.write() as connection:
+        table = tables.buckets
+        mine = table.c.id == world.bucket.id
+        connection.execute(table.update().where(mine).values(state="deleting"))
     world.work()
     done = world.ended(job)
-    assert (done.state, done.error_code) == ("failed", "WorkerLost")
-    assert "after 3 attempts" in (done.error or "")
-    assert world.rows() == {}
-
-
-def test_rows_that_are_in_count_though_their_worker_died(world, clock):
-    """It died between the last row and the word of it."""
-    job = world.submit(THREE, "plain")
-    lost = LostRunner(world)
-    with pytest.raises(TransientError):
-        lost.run(job.id)
-    assert keys(world) == ["1", "2", "3"]
-    assert world.job(job).state == "processing"
-    clock.ahead = timedelta(seconds=61)
-    sweep(world)
-    world.work()
-    done = world.ended(job)
-    assert (done.state, done.attempts, done.rows_total, done.rows_ok) == ("imported", 2, 3, 3)
-    assert {row["imported"] for row in world.imported()} == {min(lost.times)}
-
-
-class LostRunner(running.Runner):
-    """Loses the state's database when all is done."""
-
-    def __init__(self, world: World) -> None:
-        self.sink = imports.open_sink("", world.state)
-        super().__init__(world.state, self.sink, lambda _: world.storage, 60)
-        self.times = {world.state.now()}
-        world_now = world.state.now
-
-        class State:
-            def __getattr__(_, name: str):  # noqa: N805
-                return getattr(world.state, name)
-
-            def now(_):  # noqa: N805
-                self.times = {min(self.times)} | {world_now()}
-                return min(self.times)
-
-        self._state = State()  # type: ignore[assignment]
-
-    def _outcome(self, job, pulse):
-        super()._outcome(job, pulse)
-        self.sink.close()
-        raise TransientError("the database is gone")
-
-
-def test_a_worker_that_was_taken_for_dead_changes_nothing(world, gate, clock):
-    """Its lease ended while it slept; another one did the job."""
-    slow = world.submit(THREE, "gated", metadata=gate)
-    world.work()
-    wait_until(lambda: reached(gate), "the importer")
-    clock.ahead = timedelta(seconds=61)
-    with world.state.write() as connection:  # as if it had not renewed its lease meanwhile
-        table = import_jobs
-        connection.execute(
-            table.update()
-            .where(table.c.id == slow.id)
-            .values(worker=None, lease_until=world.state.now(), attempts=2)
-        )
-    stolen = leases.claim(world.state, slow.id, "another", 60)
-    assert stolen is not None
-    assert leases.fail(world.state, stolen, "FileBroken", "as the other one saw it")
-    Path(gate["gate"]).touch()
-    wait_until(lambda: not busy(world), "the end of the first")
-    done = world.job(slow)
-    assert (done.state, done.error) == ("failed", "as the other one saw it")
-
-
-def busy(world: World) -> bool:
-    return any(thread.name.endswith("-lease") for thread in threading.enumerate())
-
-
-def sweep(world: World) -> None:
-    """What every worker does now and then."""
-    queue = JobQueue(world.state, lambda _: None)
-    try:
-        leases.requeue_lapsed(world.state, 60, queue.waiting, queue.put)
-    finally:
-        queue.close()
-
-
-def test_a_job_without_a_message_is_found(world, clock):
-    file = world.register()
-    etag, size = world.upload(file, THREE)
-    job, _ = imports.submit(
-        world.state,
-        file,
-        action_id="a",
-        description="",
-        file_type="plain",
-        etag=etag,
-        size=size,
-        lease_seconds=60,
-    )
-    assert world.job(job).state == "queued"
-    clock.ahead = timedelta(seconds=61)
-    world.work()  # its first look finds it
-    assert world.ended(job).state == "imported"
-
-
-def test_a_message_that_waits_is_not_doubled(world, clock):
-    job = world.submit(THREE, "plain")
-    clock.ahead = timedelta(seconds=61)
-    sweep(world)
-    queue = JobQueue(world.state, lambda _: None)
-    assert [task.args[0] for task in queue.huey.pending()].count(job.id) == 1
-    queue.close()
-    assert (world.job(job).lease_until or world.state.now()) > world.state.now()
-
-
-def test_messages_without_a_job_and_doubled_ones_do_no_harm(world):
-    job = world.submit(THREE, "plain")
-    for message in ("no such job", job.id, job.id):
-        imports.announce(world.state, message)
-    world.work(2)
-    done = world.ended(job)
-    assert (done.state, done.attempts) == ("imported", 1)
-
-
-def test_a_queue_that_can_not_be_reached_keeps_no_order_back(world, clock, monkeypatch, caplog):
-    with monkeypatch.context() as patch:
-        patch.setattr(JobQueue, "put", lambda *_: 1 / 0)
-        job = world.submit(THREE, "plain")
-    assert "is not queued" in caplog.text
-    clock.ahead = timedelta(seconds=61)
-    world.work()
-    assert world.ended(job).state == "imported"
+    assert (done.state, done.error_code) == ("failed", "FileMissing")
 
 
 def test_workers_never_share_a_job(world, monkeypatch):
@@ -443,7 +224,7 @@ def test_a_stop_gives_back_what_does_not_end_in_time(world, gate):
     workers = world.work()
     wait_until(lambda: reached(gate), "the importer")
     stopping = workers._runner.stopping
-    stopper = threading.Thread(target=workers.stop, args=(0,))
+    stopper = threading.Thread(target=workers.stop, args=(0,), kwargs={"grace": 60})
     stopper.start()
     assert stopping.wait(60)
     Path(gate["gate"]).touch()

@@ -11,12 +11,15 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def serving(folder: Path, files: Path) -> Iterator[dict[str, Any]]:
+def serving(
+    folder: Path, files: Path, methods: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
     """Serve a folder; the arguments of an `SFTPStorage`.
 
     Args:
         folder: What is served, as the whole of the user's file system.
         files: Where keys are written.
+        methods: Of `asyncssh.SFTPServer`, to be had instead of its own.
     """
     import asyncssh
 
@@ -31,6 +34,8 @@ def serving(folder: Path, files: Path) -> Iterator[dict[str, Any]]:
         def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
             connections.append(conn)
 
+    sftp_server = type("SFTPServer", (asyncssh.SFTPServer,), methods or {})
+
     async def start() -> asyncssh.SSHAcceptor:
         return await asyncssh.create_server(
             Server,
@@ -38,7 +43,7 @@ def serving(folder: Path, files: Path) -> Iterator[dict[str, Any]]:
             0,
             server_host_keys=[host_key],
             authorized_client_keys=str(files / "id.pub"),
-            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=str(folder).encode()),
+            sftp_factory=lambda channel: sftp_server(channel, chroot=str(folder).encode()),
         )
 
     loop = asyncio.new_event_loop()

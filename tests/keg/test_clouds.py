@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import botocore.session
 import pytest
 import requests
 
@@ -90,8 +91,44 @@ def test_s3_links_with_an_encoding(s3: S3Storage, container: storage_core.Bucket
     answer = requests.get(url, timeout=60)
     assert answer.headers["content-encoding"] == "identity"
     assert answer.headers["content-type"].startswith("text/plain")
-    assert answer.headers["content-disposition"] == "attachment; filename=b.csv"
+    assert answer.headers["content-disposition"] == 'attachment; filename="b.csv"'
     assert requests.delete(s3.link_to("a b", "r", soon(), content_encoding="x"), timeout=60).ok
+
+
+def test_s3_links_with_an_encoding_are_made_once(s3: S3Storage, monkeypatch: pytest.MonkeyPatch):
+    sessions = []
+
+    class Counted(botocore.session.Session):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            sessions.append(self)
+
+    def second(*_: object) -> str:
+        raise AssertionError("our own link is not the one")
+
+    monkeypatch.setattr("botocore.session.Session", Counted)
+    monkeypatch.setattr(s3, "_presign", second)
+    urls = {s3.link_to(f"{n}", "u", soon(), content_encoding="gzip") for n in range(3)}
+    assert len(urls) == 3
+    assert len(sessions) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("", "d", SOON), storage_core.InvalidKeyError),
+        (("a/../b", "u", SOON), storage_core.InvalidKeyError),
+        (("a", "d", timedelta(days=8)), storage_core.InvalidRequestError),
+        (("a", "d", -SOON), ValueError),
+        (("a", "du", SOON), NotImplementedError),
+    ],
+)
+def test_s3_links_with_an_encoding_that_can_not_be(
+    s3: S3Storage, arguments: tuple[str, str, timedelta], error: type[Exception]
+):
+    path, letters, delta = arguments
+    with pytest.raises(error):
+        s3.link_to(path, letters, datetime.now(UTC) + delta, content_encoding="gzip")
 
 
 def test_s3_the_type_of_an_upload_is_signed(s3: S3Storage):
@@ -153,7 +190,7 @@ def test_azure_links_for_several_operations(azure: AzureStorage):
     answer = requests.get(url, timeout=60)
     assert answer.content == b"red"
     assert answer.headers["content-disposition"] == (
-        "attachment; filename=_.txt; filename*=UTF-8''%C3%BC.txt"
+        "attachment; filename=\"_.txt\"; filename*=UTF-8''%C3%BC.txt"
     )
     assert requests.delete(url, timeout=60).status_code == 202
     assert requests.delete(azure.link_to("a", "du", soon()), timeout=60).status_code == 403

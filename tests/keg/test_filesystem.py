@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from storage_core.compat.keg import FileMode, FileNotFoundInStorageError, LocalFSError
 from storage_core.compat.keg import LocalFSStorage as Storage
+from storage_core.compat.keg.backends.filesystem import LocalFSFile
+from storage_core.compat.keg.backends.replacing import ReplacedFile
 from storage_core.errors import StorageError
 
 
@@ -152,3 +155,99 @@ def test_errors_are_of_the_tree():
 def test_get_writes_through_what_is_no_regular_file(fs: Storage):
     fs.get("file", "/dev/null")
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("path", ["file/b", "file/b/c", "n" * 256, "n" * 256 + "/b"])
+def test_places_where_no_file_can_be(fs: Storage, root: Path, path: str):
+    before = sorted(root.rglob("*"))
+    for attempt in (
+        lambda: fs.open(path, "w"),
+        lambda: fs.copy("file", path),
+        lambda: fs.list(path),
+    ):
+        with pytest.raises(LocalFSError):
+            attempt()
+    for mode in ("r", "rw"):
+        with pytest.raises((FileNotFoundInStorageError, LocalFSError)):
+            fs.open(path, mode)
+    if path.startswith("file"):
+        fs.delete(path)  # it is not there
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_path_that_becomes_a_folder_while_it_is_written(fs: Storage, root: Path):
+    file = fs.open("new", "w")
+    (root / "new").mkdir()
+    with pytest.raises(LocalFSError, match="Invalid path 'new': it is no regular file"):
+        file.close()
+    assert [*root.glob(".~*")] == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_file_that_goes_while_it_is_listed(
+    fs: Storage, root: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+):
+    """It is deleted right before or right after it was first looked at."""
+    (root / "gone").write_bytes(b"x")
+
+    def deleting(look):
+        def looked(path, **kwargs):
+            gone = os.path.basename(path) == "gone"
+            if gone and first:
+                Path(path).unlink(missing_ok=True)
+            found = look(path, **kwargs)
+            if gone and not first:
+                Path(path).unlink()
+            return found
+
+        return looked
+
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, deleting(getattr(os, name)))
+    assert [entry.name for entry in fs.list("")] == (["file"] if first else ["file", "gone"])
+
+
+def test_links_within_the_root(fs: Storage, root: Path):
+    (root / "inner").symlink_to("file")
+    with fs.open("inner", "r") as file:
+        assert file.read() == b"0123456789"
+    fs.delete("inner")
+    assert not (root / "inner").is_symlink()
+    assert (root / "file").exists()
+    fs.delete("inner")
+
+
+def test_a_link_that_comes_after_the_look_is_not_followed(root: Path):
+    """What `LocalFSStorage` opens are places whose links it has followed and judged."""
+    secret = root.parent / "secret"
+    for mode in (FileMode.read, FileMode.read | FileMode.write):
+        with pytest.raises(OSError, match="symbolic link"):
+            LocalFSFile(root / "link", mode)
+    with ReplacedFile(root / "link", resolved=True) as file:
+        file.write(b"new")
+    assert secret.read_bytes() == b"secret"
+    assert (root / "link").read_bytes() == b"new"
+
+
+def test_a_file_for_whose_new_bytes_there_is_no_room_stays_as_it_was(tmp_path: Path):
+    target = tmp_path / "target"
+    target.write_bytes(b"old" * 1000)
+    replaced = ReplacedFile(target, same=True)
+    replaced.file.write(bytes(3_000_000))
+    replaced.file.flush()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            replaced.commit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert target.read_bytes() == b"old" * 1000
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_a_shorter_file_leaves_nothing_of_the_longer_one(fs: Storage, tmp_path: Path):
+    target = tmp_path / "target"
+    target.write_bytes(bytes(100))
+    fs.get("file", str(target))
+    assert target.read_bytes() == b"0123456789"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
 from io import BytesIO
 from pathlib import Path
 
 import flask
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import storage_core
 from storage_core.compat import keg
@@ -177,6 +181,12 @@ except ConfigError as error:
         ("flask", "keg.StorageOperations.storage_upload_form_file('a')", "flask"),
         ("werkzeug", "keg.StorageOperations.storage_upload_file(None, 'a')", "keg"),
         ("paramiko", "keg.SFTPStorage('h', 'u', None, None).list('')", "sftp"),
+        ("azure", "keg.AzureStorage('a', 'a2V5', 'bbb').link_to('a', 'du', now)", "azure"),
+        (
+            "botocore",
+            "keg.S3Storage('bbb', 'x').link_to('a', 'd', now, content_encoding='gzip')",
+            "s3",
+        ),
     ],
 )
 def test_a_missing_extra_is_told(missing: str, call: str, extra: str):
@@ -190,6 +200,25 @@ def test_a_missing_extra_is_told(missing: str, call: str, extra: str):
     )
     assert f"pip install 'storage-core[{extra}]'" in done.stdout
     assert missing in done.stdout
+    homes = packages_distributions()[missing]
+    assert _packages(extra) & {canonicalize_name(name) for name in homes}
+
+
+def _packages(extra: str) -> set[str]:
+    """The distributions that an extra of this project brings, with those they need."""
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    found: set[str] = set()
+    left = [Requirement(one) for one in extras[extra]]
+    while left:
+        one = left.pop()
+        name = canonicalize_name(one.name)
+        if name == project["name"]:
+            left += [Requirement(other) for each in one.extras for other in extras[each]]
+        elif name not in found and (one.marker is None or one.marker.evaluate({"extra": ""})):
+            found.add(name)
+            left += [Requirement(other) for other in requires(name) or ()]
+    return found
 
 
 def test_importing_it_imports_no_framework():

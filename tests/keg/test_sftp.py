@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from storage_core.compat import keg
@@ -66,6 +68,74 @@ def test_an_exception_leaves_what_was_there(sftp: SFTPStorage, folder: Path):
     assert [(one.name, one.read_bytes()) for one in (folder / "broken").iterdir()] == [
         ("a", b"old")
     ]
+
+
+def test_the_longest_name(sftp: SFTPStorage, folder: Path):
+    sftp.upload(io.BytesIO(b"red"), f"/long/{'n' * 255}")
+    assert [one.read_bytes() for one in (folder / "long").iterdir()] == [b"red"]
+
+
+def _unsupported(*_: object) -> None:
+    raise asyncssh.SFTPOpUnsupported("Unsupported request type: posix-rename@openssh.com")
+
+
+def _fails(*_: object) -> None:
+    raise asyncssh.SFTPFailure("Failure")
+
+
+def _fails_for_parts(self: Any, old: bytes, new: bytes) -> None:
+    if old.endswith(b".part"):
+        _fails()
+    asyncssh.SFTPServer.rename(self, old, new)
+
+
+RENAMES: dict[str, tuple[dict[str, Any], bytes]] = {
+    "no extension": ({"posix_rename": _unsupported}, b"new"),
+    "no extension, rename fails": (
+        {"posix_rename": _unsupported, "rename": _fails_for_parts},
+        b"old",
+    ),
+    "the extension fails": ({"posix_rename": _fails}, b"old"),
+}
+
+
+@pytest.mark.parametrize("kind", RENAMES)
+def test_a_rename_that_fails_loses_nothing(kind: str, tmp_path: Path):
+    methods, expected = RENAMES[kind]
+    served = tmp_path / "served"
+    (served / "folder").mkdir(parents=True)
+    (served / "a").write_bytes(b"old")
+    with serving(served, tmp_path, methods) as arguments:
+        sftp = SFTPStorage(**arguments)
+        for path, fails in (("/a", expected == b"old"), ("/folder", True)):
+            with pytest.raises(OSError) if fails else nullcontext():  # noqa: PT011 - any text
+                sftp.upload(io.BytesIO(b"new"), path)
+        sftp.close()
+    assert sorted(one.name for one in served.iterdir()) == ["a", "folder"]
+    assert (served / "folder").is_dir()
+    assert (served / "a").read_bytes() == expected
+
+
+def test_what_was_moved_aside_is_named_where_it_can_not_be_moved_back(tmp_path: Path):
+    left: list[int] = [1]
+
+    def once(self: Any, old: bytes, new: bytes) -> None:
+        if not left:
+            _fails()
+        left.pop()
+        asyncssh.SFTPServer.rename(self, old, new)
+
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/a").write_bytes(b"old")
+    methods = {"posix_rename": _unsupported, "rename": once}
+    with serving(tmp_path / "served", tmp_path, methods) as arguments:
+        sftp = SFTPStorage(**arguments)
+        with pytest.raises(OSError, match="Failure") as caught:
+            sftp.upload(io.BytesIO(b"new"), "/a")
+        sftp.close()
+    [left_over] = (tmp_path / "served").iterdir()
+    assert left_over.read_bytes() == b"old"
+    assert caught.value.__notes__ == [f"what was at '/a' is at '/{left_over.name}'"]
 
 
 def test_missing(sftp: SFTPStorage):

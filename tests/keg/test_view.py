@@ -184,7 +184,7 @@ def test_the_name_of_a_download_is_signed(site: Site):
     url = site.link("d", output_path="myfile.txt")
     for asked in (url, f"{url}&output_path=evil.exe", f"{url}&output_path=a%0d%0aX:1"):
         answer = requests.get(asked, timeout=60)
-        assert answer.headers["content-disposition"] == "attachment; filename=myfile.txt"
+        assert answer.headers["content-disposition"] == 'attachment; filename="myfile.txt"'
     asked = f"{site.link('d')}&output_path=evil.exe"
     assert "content-disposition" not in requests.get(asked, timeout=60).headers
 

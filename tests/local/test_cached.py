@@ -212,7 +212,7 @@ def test_a_file_that_was_replaced_is_closed_by_a_thread(
         assert await reader.read() == LARGE
         await reader.close()
         assert trips.count("close") == 1
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
     on_a_loop(place, use)
 
@@ -227,7 +227,7 @@ def test_nothing_stays_open(filled: storage_core.Bucket, place: Path):
             await bucket.head("large")
             with pytest.raises(InvalidRangeError):
                 await _get(bucket, "large", range=(len(LARGE), None))
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
     on_a_loop(place, use)
 
@@ -251,7 +251,7 @@ def test_through_the_prefix_layer(filled: storage_core.Bucket, place: Path, trip
             assert (await bucket.head("large")).key == "large"
             if can_look_up(place):
                 assert trips == []
-            assert len(os.listdir("/proc/self/fd")) == before
+            assert len(os.listdir("/proc/self/fd")) <= before
             with pytest.raises(ObjectNotFoundError) as caught:
                 await bucket.head("missing")
             assert caught.value.key == "missing"

@@ -7,26 +7,17 @@ python -m tests.servers --install      # installs what is missing and can be ins
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from tests import clients
 from tests.servers import SERVERS, azurite, postgres, radosgw, swift
-from tests.servers.base import MissingServerError, Server, install
-
-
-def profile_text(name: str, profile: Mapping[str, Any]) -> str:
-    """A profile as it stands in storage.toml."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in profile.items()]
-    return "\n".join([f"[profiles.{name}]", *lines, ""])
+from tests.servers.base import MissingServerError, Server, install, profile_text
 
 
 def described(server: Server) -> str:

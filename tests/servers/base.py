@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import pwd
 import random
@@ -318,3 +319,9 @@ def _status(url: str) -> int:
             return error.code
     except OSError:
         return 0
+
+
+def profile_text(name: str, profile: Mapping[str, Any]) -> str:
+    """A profile as it stands in storage.toml."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in profile.items()]
+    return "\n".join([f"[profiles.{name}]", *lines, ""])

@@ -34,6 +34,13 @@ def service_database(
         yield url
 
 
+@pytest.fixture
+def postgresql_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a new PostgreSQL database."""
+    with database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, service_database: str) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")

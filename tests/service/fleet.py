@@ -15,9 +15,9 @@ from typing import Any
 
 from storage_core.state import State, open_state
 from tests.gateway.clients import request
-from tests.gateway.test_uploads import wait_until
-from tests.servers.__main__ import profile_text
+from tests.servers.base import profile_text
 from tests.service.round_robin import RoundRobin
+from tests.waiting import wait_until
 
 SCRIPT = Path(sys.executable).with_name("storage")
 PATIENCE = 120.0

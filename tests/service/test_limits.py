@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from storage_core.access import credentials
+from storage_core.access.model import Actor
 from storage_core.gateway import GatewaySettings, Server, serve_background
 from storage_core.state import State, open_state
 from tests.gateway.clients import Raw, request
-from tests.gateway.test_uploads import wait_until
 from tests.service.users import User, new_user
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -68,6 +71,27 @@ def test_requests_a_minute(state: State, tmp_path: Path):
         assert request(f"{server.base_url}/ready").status == 200
 
 
+def test_guesses_beyond_the_limit_do_not_reach_the_database(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    user = new_user(state)
+    wrong = {"authorization": f"Bearer {user.token[:-1]}{'A' if user.token[-1] != 'A' else 'B'}"}
+    looked_up: list[str] = []
+    real = credentials.authenticate
+
+    def authenticate(state: State, token: str) -> Actor:
+        looked_up.append(token)
+        return real(state, token)
+
+    monkeypatch.setattr(credentials, "authenticate", authenticate)
+    with running(state, tmp_path, requests_per_minute=5) as server:
+        url = f"{server.base_url}/v1/z3"
+        statuses = [request(url, headers=wrong).status for _ in range(30)]
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+    assert len(looked_up) == statuses.count(401) <= 10
+
+
 def test_links_count_for_their_issuer(state: State, tmp_path: Path):
     user = new_user(state)
     with running(state, tmp_path, requests_per_minute=20) as server:
@@ -93,10 +117,11 @@ def test_requests_at_a_time(state: State, tmp_path: Path):
         held = []
         for _ in range(2):
             raw = Raw(socket.create_connection((parts.hostname, parts.port), timeout=60))
-            raw.head("PUT", url, "Content-Length: 4")
+            raw.head("PUT", url, "Content-Length: 4", "Expect: 100-continue")
+            assert raw.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 100"  # it is under way
             raw.send("ab")
             held.append(raw)
-        wait_until(lambda: user.ask(bucket).status == 429)
+        assert user.ask(bucket).status == 429
         assert user.ask(bucket).headers["retry-after"] == "1"
         assert new_user(state).ask(bucket).status == 200
         for raw in held:
@@ -176,3 +201,31 @@ def test_many_clients_at_once(state: State, tmp_path: Path):
         for thread in threads:
             thread.join()
         assert not wrong
+
+
+def test_a_facade_with_no_room_says_so_in_its_shape(
+    state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """What is refused for the number of connections is answered, counted and logged like all
+    else."""
+    user = new_user(state)
+    with (
+        caplog.at_level(logging.INFO, "storage_core.gateway"),
+        running(state, tmp_path, max_connections=2) as server,
+    ):
+        parts = urlsplit(server.base_url)
+        held = [socket.create_connection((parts.hostname, parts.port), timeout=60) for _ in "12"]
+        url = f"{server.base_url}/v1/z3"
+        wait_until(lambda: user.ask(url, headers={"x-request-id": "crowd"}).status == 503)
+        answer = user.ask(url)
+        assert answer.status == 503
+        assert json.loads(answer.body)["code"] == 503
+        assert answer.headers["retry-after"] == "1"
+        assert request(f"{server.base_url}/health").status == 200
+        for connection in held:
+            connection.close()
+        wait_until(lambda: user.ask(url).status == 200)
+        figures = user.ask(f"{server.base_url}/metrics").body.decode()
+    assert 'method="GET",route="z3",status="503"' in figures
+    assert "GET /v1/z3 503" in caplog.text
+    assert "id=crowd" in caplog.text

@@ -16,8 +16,8 @@ from storage_core.links import LinkKeys, sign_link
 from storage_core.requests import PresignRequest
 from storage_core.state import State, open_state
 from tests.gateway.clients import request
-from tests.gateway.test_uploads import wait_until
 from tests.service.users import User, new_user
+from tests.waiting import wait_until
 
 KEYS = {"k1": b"a-key-for-the-links-of-this-test"}
 

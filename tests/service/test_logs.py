@@ -61,7 +61,7 @@ def written(formatter: logging.Formatter) -> Iterator[io.StringIO]:
 
 def lines_of(stream: io.StringIO, count: int) -> list[str]:
     """The lines, once there are as many: one is written after its answer was sent."""
-    from tests.gateway.test_uploads import wait_until
+    from tests.waiting import wait_until
 
     wait_until(lambda: stream.getvalue().count("\n") >= count)
     return stream.getvalue().splitlines()

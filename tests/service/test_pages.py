@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from storage_core import __version__
-from storage_core.gateway import GatewaySettings, Server, serve_background
+from storage_core.gateway import GatewaySettings, Server, probes, serve_background
 from storage_core.state import State, open_state
 from tests import servers
 from tests.gateway.clients import Answer, request
 from tests.servers.postgres import database
 from tests.service.routes import ROUTES
 from tests.service.users import User, new_user
+from tests.waiting import wait_until
 
 PAGES = ("/metrics", "/openapi.json", "/docs")
 
@@ -109,8 +111,8 @@ def test_ready_is_not_alive(postgres: servers.Server, tmp_path: Path):
             assert request(f"{server.base_url}/ready").status == 200
             with state.write() as connection:
                 connection.exec_driver_sql("alter table alembic_version rename to hidden")
+            wait_until(lambda: request(f"{server.base_url}/ready").status == 503)
             answer = request(f"{server.base_url}/ready")
-            assert answer.status == 503
             assert json.loads(answer.body) == {
                 "status": "not ready",
                 "reason": "the database can not be used",
@@ -118,9 +120,39 @@ def test_ready_is_not_alive(postgres: servers.Server, tmp_path: Path):
             assert request(f"{server.base_url}/health").status == 200
             with state.write() as connection:
                 connection.exec_driver_sql("alter table hidden rename to alembic_version")
-            assert request(f"{server.base_url}/ready").status == 200
+            wait_until(lambda: request(f"{server.base_url}/ready").status == 200)
             assert user.ask(listing).status == 200
         state.close()
+
+
+def test_ready_asks_the_database_once_for_all(
+    folder: Path, state: State, monkeypatch: pytest.MonkeyPatch
+):
+    """Everybody may ask, and as often as he likes."""
+    asked, asking, answer = [], threading.Event(), threading.Event()
+
+    def check(_: State) -> None:
+        asked.append(1)
+        asking.set()
+        answer.wait(60)
+
+    profile = {"driver": "local", "root": str(folder / "root"), "fsync": False}
+    settings = GatewaySettings(facades=("z3",), database=f"sqlite:///{folder}/state.db")
+    monkeypatch.setattr(probes, "READY_SECONDS", 60.0)
+    monkeypatch.setattr(probes, "FRESH_SECONDS", 3600.0)
+    with serve_background(profile, settings=settings) as server:
+        monkeypatch.setattr(State, "check", check)
+        statuses: list[int] = []
+        ask = lambda: statuses.append(request(f"{server.base_url}/ready").status)  # noqa: E731
+        threads = [threading.Thread(target=ask) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        assert asking.wait(60)
+        answer.set()
+        for thread in threads:
+            thread.join()
+    assert statuses == [200] * 20
+    assert len(asked) == 1
 
 
 def test_without_facades_there_are_only_the_probes(tmp_path: Path):

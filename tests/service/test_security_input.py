@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from storage_core.access import audit
 from tests.gateway.clients import request
-from tests.gateway.test_uploads import wait_until
 from tests.service.routes import BODIES, FILE, ROUTES, Service
 from tests.service.users import new_user
+from tests.waiting import wait_until
 
 TRAVERSALS = (
     "..", "../..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", ".%00/x",

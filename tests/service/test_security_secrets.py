@@ -110,7 +110,7 @@ def _used(running: Fleet, tmp_path: Path) -> Seen:
     seen.answer(request(registered, "PUT", body=b"x"))
 
     gateway.process.terminate()
-    gateway.process.wait(30)
+    gateway.process.wait(90)
     seen.shown["log"] = running.logs()
     seen.shown["database"] = dump(running.state)
     for path in tmp_path.rglob("*"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,15 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from storage_core.access import audit, projects
 from storage_core.state import open_state
-from tests.gateway.clients import request
-from tests.gateway.test_uploads import wait_until
+from tests.gateway.clients import Raw, request
 from tests.service.test_pages import value_of
 from tests.service.users import ask
+from tests.waiting import wait_until
 
 SCRIPT = str(Path(sys.executable).with_name("storage"))
 
@@ -63,7 +66,7 @@ def serving(log: Path, *arguments: str) -> Iterator[tuple[dict[str, Any], subpro
 
 def stop(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGTERM)
-    process.wait(60)
+    process.wait(120)
     assert process.returncode == 0
 
 
@@ -106,7 +109,8 @@ def test_the_token_is_shown_to_people_and_when_quiet(tmp_path: Path):
 
 
 def test_figures_of_several_workers_are_one(tmp_path: Path):
-    """Whichever worker answers tells the figures of all, also of one that was killed."""
+    """Whichever worker answers tells the figures of all, also of those that were killed; but
+    what those were doing is over."""
     with serving(tmp_path / "log", "--facade", "z3", "--workers", "2") as (said, process):
         url, token = said["address"], said["token"]
         count = "storage_gateway_request_seconds_count"
@@ -124,8 +128,23 @@ def test_figures_of_several_workers_are_one(tmp_path: Path):
             for child in children
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
         ]
-        os.kill(workers[0], signal.SIGKILL)
-        wait_until(lambda: not Path(f"/proc/{workers[0]}").exists())
+        assert ask(f"{url}/v1/z3/fruit", "PUT", token).status == 200
+        link = json.loads(ask(f"{url}/v1/z3/fruit/k", "POST", token, {"action": "upload"}).body)
+        parts = urlsplit(link["signedUrl"])
+        held = Raw(socket.create_connection((parts.hostname, parts.port), timeout=60))
+        held.head("PUT", link["signedUrl"], "Content-Length: 1", "Expect: 100-continue")
+        assert held.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 100"
+
+        def active() -> float:
+            figures = ask(f"{url}/metrics", "GET", token).body.decode()
+            return value_of(figures, "storage_gateway_active_requests")
+
+        assert active() == 2  # the one that is held, and this
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        held.close()
+        wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+        wait_until(lambda: active() == 1)
         for _ in range(8):
             assert answered() == 20
         stop(process)
@@ -144,7 +163,7 @@ def test_a_graceful_stop_loses_no_audit_event(tmp_path: Path, workers: str):
                 name = f"bucket-{number}-{turn}"
                 try:
                     answer = ask(f"{said['address']}/v1/z3/{name}", "PUT", said["token"])
-                except OSError:
+                except (OSError, http.client.HTTPException):
                     return
                 if answer.status == 200:
                     acknowledged.append(name)
@@ -186,7 +205,7 @@ def test_an_import_that_was_ordered_comes_to_its_end(tmp_path: Path, ending: sig
         order = {"ActionId": "a", "FileId": made["FileId"], "FileType": "cc5"}
         assert ask(f"{url}/appfile/file/import", "POST", token, order).status == 200
         process.send_signal(ending)
-        process.wait(60)
+        process.wait(120)
     with serving(tmp_path / "log", *arguments) as (said, process):
         found: dict[str, Any] = {}
 
@@ -251,6 +270,8 @@ def test_what_can_not_start_says_why(tmp_path: Path):
         (("--facade", "z3", "--database", "mysql://x/y"), "database is not a URL"),
         (("--facade", "z3", "--database", "postgresql://u:hunter2@127.0.0.1:9/x"), "127.0.0.1"),
         (("--facade", "z3", "--base-url", "files.example.org"), "base_url"),
+        (("--facade", "z3", "--host", "0.0.0.0"), "set gateway.base_url"),
+        (("--facade", "z3", "--host", "::"), "set gateway.base_url"),
     ):
         done = subprocess.run(
             [SCRIPT, "serve", "--port", "0", *arguments],
@@ -263,3 +284,24 @@ def test_what_can_not_start_says_why(tmp_path: Path):
         assert says in done.stderr
         assert "Traceback" not in done.stderr
         assert "hunter2" not in done.stderr + done.stdout
+        assert "token" not in done.stdout  # it is shown once, so not before it can be used
+
+
+def test_at_all_addresses_links_lead_where_base_url_says(tmp_path: Path):
+    url = "https://files.example.org"
+    arguments = ("--facade", "z3", "--host", "0.0.0.0", "--base-url", url)
+    with serving(tmp_path / "log", *arguments) as (said, _):
+        bucket = f"{said['address']}/v1/z3/fruit"
+        assert ask(bucket, "PUT", said["token"]).status == 200
+        link = json.loads(ask(f"{bucket}/k", "POST", said["token"], {"action": "upload"}).body)
+        assert link["signedUrl"].startswith(f"{url}/o/")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_quiet_logs_no_request(tmp_path: Path, workers: str):
+    log = tmp_path / "log"
+    with serving(log, "--facade", "z3", "--quiet", "--workers", workers) as (said, process):
+        for _ in range(8):
+            assert request(f"{said['address']}/health").status == 200
+        stop(process)
+    assert "/health" not in log.read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -118,11 +120,23 @@ def test_one_span_for_each_request(collector: Collector, tmp_path: Path):
 def test_a_collector_that_is_gone_holds_nobody_up(
     collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    """One that takes spans and never answers: requests are answered, and a stop ends, while
+    it is still silent."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
     profile = {"driver": "local", "root": str(tmp_path / "root"), "fsync": False}
-    with serve_background(profile, settings=GatewaySettings(tracing=True)) as server:
-        assert request(f"{server.base_url}/health").status == 200
+    with socket.create_server(("127.0.0.1", 0)) as silent, contextlib.ExitStack() as accepted:
+        monkeypatch.setenv(
+            "OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        with serve_background(profile, settings=GatewaySettings(tracing=True)) as server:
+            assert request(f"{server.base_url}/health").status == 200
+            silent.settimeout(120)
+            accepted.enter_context(silent.accept()[0])  # the exporter waits for an answer
+            for _ in range(50):
+                assert request(f"{server.base_url}/health").status == 200
+        # Nothing was answered to the collector's client, whose connection is still open here.
+    assert not collector.requests
 
 
 def test_nothing_is_imported_when_it_is_off(tmp_path: Path):

@@ -21,11 +21,11 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from tests.gateway.clients import request, target_of
-from tests.gateway.test_uploads import wait_until
 from tests.servers import Server
 from tests.servers.postgres import database
 from tests.service.fleet import PATIENCE, Fleet, fleet
 from tests.service.users import EVERYTHING, User, ask, new_user
+from tests.waiting import wait_until
 
 NO_READING = {
     "rule": [
@@ -209,7 +209,7 @@ def half_sent(url: str, link: str) -> socket.socket:
     way: the rest of that half it has read."""
     body = os.urandom(MEBIBYTE) * 32
     address = urlsplit(url)
-    connection = socket.create_connection((str(address.hostname), address.port or 80), timeout=20)
+    connection = socket.create_connection((str(address.hostname), address.port or 80), timeout=60)
     head = f"PUT {target_of(link)} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode() + body[: len(body) // 2])
     return connection

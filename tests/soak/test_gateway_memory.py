@@ -27,8 +27,8 @@ import storage_core
 from storage_core import Link
 from storage_core.model import Method
 from tests.gateway.clients import Answer, Raw, request
-from tests.gateway.test_uploads import wait_until
 from tests.service.fleet import LINK_KEY, Fleet, Gateway, fleet
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(0)]
 

@@ -292,6 +292,24 @@ def test_a_deletion_begun_in_another_profile_is_ended_there(
     buckets.delete(state, storage, buckets.deletable(state, project.id, "fruit"))
 
 
+def test_a_deletion_that_another_one_undid_is_not_reported_as_done(
+    state: State, storage: storage_core.Storage, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(state, storage, project, "fruit")
+
+    async def undone(*_: object) -> None:
+        assert buckets._change(state, made, "deleting", "active")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(buckets, "_remove_place", undone)
+        with pytest.raises(ConflictError, match="delete it again"):
+            buckets.delete(state, storage, made)
+    assert buckets.get(state, project.id, "fruit") == made
+    buckets.delete(state, storage, made)
+    buckets.delete(state, storage, made)  # one that another has ended is
+    assert stages(state, project) == []
+
+
 # --- killed -------------------------------------------------------------------------------
 
 

@@ -10,11 +10,12 @@ import pytest
 import requests
 
 import storage_core
-from storage_core.access import buckets
+from storage_core.access import audit, buckets
 from storage_core.access.model import Project
 from storage_core.config.gateway import Z3Settings
 from storage_core.gateway import GatewaySettings, serve_background
 from storage_core.state import State
+from tests.waiting import wait_until
 from tests.z3.conftest import MOUNT, Site
 from tests.z3.users import TIMEOUT, User, allow
 
@@ -340,6 +341,25 @@ def test_children_are_named_in_three_ways(
         user.put(bucket, key)
     assert user.call("DELETE", f"/{bucket}/{path}", {"children": children}).status_code == 204
     assert user.list(bucket) == [f"{bucket}/a/stays"]
+
+
+def test_very_many_children_are_several_requests(user: User, bucket: str, state: State) -> None:
+    """One request keeps the service busy for a moment only, and is one event of the trail."""
+    several = [f"{number}" for number in range(1001)]
+    message = failed(user.call("DELETE", f"/{bucket}/a", {"children": several}), 400)
+    assert "children: more than 1000 keys" in message
+    assert "several requests" in message
+    user.put(bucket, "a/7")
+    doubled = ["7"] * 500 + ["a/7"] * 497 + ["8", "9", "a/9"]
+    assert user.call("DELETE", f"/{bucket}/a", {"children": doubled}).status_code == 204
+    assert user.list(bucket) == []
+
+    def events() -> list[tuple[str, str]]:
+        found = audit.list_events(state, user.principal.project_id, limit=1000)
+        return [(one.target, one.result) for one in found if one.action == "Z3:DeleteObject"]
+
+    wait_until(events)
+    assert events() == [("Z3:fruit/a/ and 3 below", "ok")]
 
 
 def test_children_are_below_their_folder(user: User, bucket: str) -> None:

@@ -16,8 +16,8 @@ from storage_core.compat.keg.backends.base import (
 )
 from storage_core.compat.keg.backends.filesystem import LocalFSError
 from storage_core.compat.keg.tokens import LinkTokenError
-from storage_core.compat.keg.utils import attachment
 from storage_core.errors import BucketNotFoundError, InvalidKeyError, StorageError
+from storage_core.http.disposition import attachment
 
 OPERATIONS: Mapping[str, ShareLinkOperation] = MappingProxyType(
     {

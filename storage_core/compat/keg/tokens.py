@@ -153,7 +153,7 @@ def read_token(token: str, key: bytes, now: datetime) -> InternalLinkTokenData:
             # Time is told by our own clock, below; `iat` allows nothing.
             options={"require": ["exp"], "verify_exp": False, "verify_iat": False},
         )
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, ValueError) as error:  # such as a text that has no UTF-8 form
         raise LinkTokenError("the token was not signed for this backend") from error
     expires = claims["exp"]
     if not isinstance(expires, int) or now.timestamp() >= expires:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias, runtime_checkable
-from urllib.parse import quote
 
 from storage_core.errors import ConfigError
 
@@ -54,16 +53,6 @@ def expire_time_to_seconds(expire_time: Moment, *, now: Callable[[], Moment] = u
 
 def missing(error: ImportError, what: str, extra: str) -> ConfigError:
     """What to say of a package that is not installed."""
-    return ConfigError(f"{what} needs {error.name}; run: pip install 'storage-core[{extra}]'")
-
-
-def attachment(name: str) -> str:
-    """Content disposition that saves an answer under a name (RFC 6266, RFC 8187)."""
-    try:
-        from werkzeug.http import dump_options_header
-    except ImportError as error:
-        raise missing(error, "naming a download", "keg") from error
-    options = {"filename": "".join(one if one.isascii() else "_" for one in name)}
-    if not name.isascii():
-        options["filename*"] = f"UTF-8''{quote(name, safe='!#$&+-.^_`|~')}"
-    return dump_options_header("attachment", options)
+    return ConfigError(
+        f"{what} needs {error.name or error}; run: pip install 'storage-core[{extra}]'"
+    )

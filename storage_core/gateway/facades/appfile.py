@@ -66,7 +66,7 @@ async def register(call: Call) -> Reply:
     limit = service.storage(bucket.profile).capabilities.max_key_bytes
     _check_key(registration, min(limit, keys.MAX_KEY_BYTES) - len(bucket.prefix))
     seconds = service.settings.imports.link_seconds
-    file = await service.run(
+    file = await service.change(
         imports.register,
         service.state,
         bucket,
@@ -89,12 +89,23 @@ async def submit(call: Call) -> Reply:
         raise RefusedError(400, "file_type_unsupported", text, fields=(("FileType", text),))
     file = await _find(call, order.file_id, order.file_path)
     call.require(IMPORT, _resource(file.bucket.name, file.key))
-    found = await _uploaded(call.service, file)
-    if found is None:
+    service, action = call.service, order.action_id or file.action_id
+    found = await _uploaded(service, file)
+    # One that is under way is the answer, whatever became of the object meanwhile.
+    job = await service.run(imports.active_job, service.state, file, action)
+    if job is None:
+        if found is None:
+            raise RefusedError(
+                400, "file_not_uploaded", "the file is not uploaded; PUT it to its Url first"
+            )
+        job = await service.change(_submit, service.state, file, found, order, settings)
+    if job.file_type != order.file_type:
         raise RefusedError(
-            400, "file_not_uploaded", "the file is not uploaded; PUT it to its Url first"
+            409,
+            "import_under_way",
+            f"the file is being imported as {job.file_type}; wait for its end, or name another"
+            " ActionId",
         )
-    job = await call.service.run(_submit, call.service.state, file, found, order, settings)
     return _answer(call, file, job, found)
 
 
@@ -211,7 +222,7 @@ def _import(path: str, name: str) -> Operation:
         summary="Order the import of an uploaded file. The answer tells that it was ordered.",
         request=wire.ImportOrder,
         response=wire.Envelope,
-        refusals=(404,),
+        refusals=(404, 409),
     )
 
 

@@ -168,6 +168,7 @@ def envelope(
         url: Where to upload it.
     """
     action_id = job.action_id if job else file.action_id
+    failed = stage == "Failed"
     state = FileState(
         file_id=file.id,
         file_name=file.name,
@@ -194,8 +195,8 @@ def envelope(
         rows_ok=job.rows_ok if job else 0,
         rows_failed=job.rows_failed if job else 0,
         rows_deleted=job.rows_deleted if job else 0,
-        error=_error(job),
-        error_code=job.error_code if job else None,
+        error=_error(job) if failed else None,
+        error_code=job.error_code if job and failed else None,
         error_line=job.error_line if job else None,
     )
     data = Data(action_id=action_id, file=state, file_id=file.id, file_path=file.path, url=url)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from storage_core import errors, keys
@@ -133,7 +134,8 @@ async def sign(call: Call) -> Reply:
     bucket, physical = await _find(call)
     keys.check_key(key, _room(call, bucket))
     if order.is_folder and method == "PUT":
-        await _mark(physical, bucket.prefix + key)
+        able = call.service.storage(bucket.profile).capabilities.allows("put", "if_absent")
+        await _mark(physical, bucket.prefix + key, atomically=able)
     seconds = call.service.settings.z3.link_seconds
     link = call.service.sign(
         bucket, key, method=method, facade=NAME, actor=call.actor, expires_in=seconds
@@ -150,10 +152,13 @@ async def delete_object(call: Call) -> Reply:
     doomed = [key]
     if order.children is not None:
         key = _folder(key)
-        doomed = [key, *(_child(name, key, child) for child in order.children)]
+        below = (_child(name, key, child) for child in order.children)
+        doomed = list(dict.fromkeys((key, *below)))
     for each in doomed:
         keys.check_key(each)
-        call.require("Z3:DeleteObject", f"Z3:{name}/{each}")
+    more = len(doomed) - 1
+    target = f"Z3:{name}/{key}" + (f" and {more} below" if more else "")
+    call.require_all("Z3:DeleteObject", (f"Z3:{name}/{each}" for each in doomed), target)
     bucket, physical = await _find(call)
     for each in doomed:
         keys.check_key(each, _room(call, bucket))
@@ -191,9 +196,12 @@ def _child(bucket: str, folder: str, child: str) -> str:
     return folder + child
 
 
-async def _mark(physical: AsyncBucket, key: str) -> None:
-    """Make the marker of a folder, unless there is one."""
-    if not await physical.exists(key):
+async def _mark(physical: AsyncBucket, key: str, *, atomically: bool) -> None:
+    """Make the marker of a folder, unless there is one: an object of the name stays as it is."""
+    if atomically:
+        with suppress(errors.PreconditionFailedError):
+            await physical.put(key, b"", if_absent=True)
+    elif not await physical.exists(key):
         await physical.put(key, b"")
 
 

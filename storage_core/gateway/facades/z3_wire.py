@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+MAX_CHILDREN: Final = 1000
+"""Keys that one request deletes besides the folder's own."""
 
 
 class CreatedBucket(BaseModel):
@@ -54,8 +58,18 @@ class Deletion(BaseModel):
 
     children: list[str] | None = Field(
         default=None,
+        max_length=MAX_CHILDREN,
         description="Given, even empty, the path is a folder's, and these keys below it go too.",
     )
+
+    @field_validator("children", mode="before")
+    @classmethod
+    def _not_too_many(cls, value: Any) -> Any:
+        if isinstance(value, list) and len(value) > MAX_CHILDREN:
+            raise PydanticCustomError(
+                "too_many", f"more than {MAX_CHILDREN} keys; delete them by several requests"
+            )
+        return value
 
 
 class Failure(BaseModel):

@@ -12,13 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 from storage_core.compat.keg.backends.base import ListEntry, ShareLinkOperation
 from storage_core.compat.keg.backends.bucket import METHODS, BucketStorage
 from storage_core.compat.keg.backends.profile import open_bucket
-from storage_core.compat.keg.utils import (
-    Moment,
-    as_utc,
-    attachment,
-    expire_time_to_seconds,
-    missing,
-)
+from storage_core.compat.keg.utils import Moment, as_utc, expire_time_to_seconds, missing
+from storage_core.http.disposition import attachment
 
 MAX_BLOCK: Final = 100 * 1024**2
 CHUNK: Final = 5 * 1024**2

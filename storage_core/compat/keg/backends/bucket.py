@@ -180,9 +180,12 @@ class BucketStorage(InternalLinksStorageBackend):
                 f"{self} can not make one link for several operations; make one for each, or set"
                 " linked_endpoint and secret_key"
             )
-        now = self.now()
-        seconds = max(1, int(expire_time_to_seconds(expire, now=lambda: now)))
+        seconds = self._seconds(expire)
         return self._presign(self._key(path), wanted, seconds, output_path, content_type)
+
+    def _seconds(self, expire: Moment) -> int:
+        """How long a link is good: one at least."""
+        return max(1, int(expire_time_to_seconds(expire, now=self.now)))
 
     def _presign(
         self,

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 from storage_core.compat.keg.backends.base import ListEntry, ShareLinkOperation
 from storage_core.compat.keg.backends.bucket import UPLOAD_TYPE, BucketStorage
 from storage_core.compat.keg.backends.profile import open_bucket
-from storage_core.compat.keg.utils import Moment, attachment, expire_time_to_seconds, missing
+from storage_core.compat.keg.utils import Moment, missing
+from storage_core.errors import InvalidRequestError
+from storage_core.http.disposition import attachment
+from storage_core.keys import check_existing_key, check_header, check_key
+from storage_core.links import MAX_LINK_SECONDS
+
+_ENCODED: Final = (ShareLinkOperation.download, ShareLinkOperation.upload)
 
 
 class S3Storage(BucketStorage):
@@ -75,28 +82,38 @@ class S3Storage(BucketStorage):
             content_encoding: What an upload has to send as ``Content-Encoding``, or a download
                 says.
         """
-        url = super().link_to(path, operation, expire, output_path, content_type)
-        removes = ShareLinkOperation.remove in ShareLinkOperation.as_operation(operation)
-        if content_encoding is None or removes:
-            return url
-        seconds = max(1, int(expire_time_to_seconds(expire, now=self.now)))
+        wanted = ShareLinkOperation.as_operation(operation)
+        if content_encoding is None or wanted not in _ENCODED:
+            return super().link_to(path, wanted, expire, output_path, content_type)
+        seconds = self._seconds(expire)
+        if seconds > MAX_LINK_SECONDS:
+            raise InvalidRequestError(
+                f"the link would be good for {seconds} seconds; S3 takes {MAX_LINK_SECONDS}"
+            )
+        check_header("content_encoding", content_encoding)
+        if content_type is not None:
+            check_header("content_type", content_type)
         bound = {"Bucket": self.bucket, "Key": path}
-        if ShareLinkOperation.as_operation(operation) is ShareLinkOperation.upload:
+        if wanted is ShareLinkOperation.upload:
+            check_key(path)
             method = "put_object"
             bound["ContentEncoding"] = content_encoding
             bound["ContentType"] = content_type or UPLOAD_TYPE
         else:
+            check_existing_key(path)
             method = "get_object"
             bound["ResponseContentEncoding"] = content_encoding
             if content_type:
                 bound["ResponseContentType"] = content_type
             if output_path:
                 bound["ResponseContentDisposition"] = attachment(output_path)
-        signed: str = self._signer().generate_presigned_url(method, Params=bound, ExpiresIn=seconds)
+        signed: str = self._signer.generate_presigned_url(method, Params=bound, ExpiresIn=seconds)
         return signed
 
+    @cached_property
     def _signer(self) -> Any:
-        """A client of botocore, which signs what our own links do not hold: the encoding."""
+        """A client of botocore, which signs what our own links do not hold: the encoding. It
+        sends nothing and is kept: to make one takes much longer than to sign."""
         try:
             from botocore.config import Config
             from botocore.session import Session

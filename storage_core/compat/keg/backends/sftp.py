@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import posixpath
+import re
 import secrets
 import stat
 import threading
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from storage_core.compat.keg.backends.base import (
     ExtraArgs,
@@ -20,6 +22,11 @@ from storage_core.compat.keg.backends.base import (
 from storage_core.compat.keg.backends.files import FileMode, RemoteFile, WriteOnce, single_mode
 from storage_core.compat.keg.utils import missing
 from storage_core.model import Buffer
+
+_UNSUPPORTED: Final = re.compile(
+    r"unsupported|not supported|unimplemented|not implemented|unknown", re.IGNORECASE
+)
+"""How servers say that they lack an extension."""
 
 
 class SFTPReader(RemoteFile):
@@ -48,8 +55,9 @@ class SFTPWriter(WriteOnce):
 
     def __init__(self, sftp: Any, path: str) -> None:
         self._sftp = sftp
-        folder, base = posixpath.split(path)
-        self._temporary = posixpath.join(folder, f".~{base}.{secrets.token_hex(4)}.part")
+        beside = posixpath.join(posixpath.dirname(path), f".~{secrets.token_hex(8)}")
+        self._temporary = f"{beside}.part"
+        self._old = f"{beside}.old"
         self._file = sftp.open(self._temporary, "wbx")
         self._file.set_pipelined(True)
         super().__init__(path)
@@ -70,12 +78,31 @@ class SFTPWriter(WriteOnce):
         try:
             self._sftp.posix_rename(self._temporary, self.path)
         except OSError as error:
-            if error.errno is not None:
+            # paramiko keeps no status but these two; of all others it leaves the text.
+            if error.errno is not None or not _UNSUPPORTED.search(str(error)):
                 raise
-            # The server lacks OpenSSH's extension, and SFTP's own rename replaces nothing.
-            with contextlib.suppress(FileNotFoundError):
-                self._sftp.remove(self.path)
+            self._take_place_by_steps()
+
+    def _take_place_by_steps(self) -> None:
+        """For servers without OpenSSH's extension: SFTP's own rename replaces nothing, so what
+        is there is moved aside, and back where the rest fails."""
+        try:
+            if stat.S_ISDIR(self._sftp.lstat(self.path).st_mode):
+                raise IsADirectoryError(errno.EISDIR, "a folder is there", self.path)
+            self._sftp.rename(self.path, self._old)
+        except FileNotFoundError:
             self._sftp.rename(self._temporary, self.path)
+            return
+        try:
+            self._sftp.rename(self._temporary, self.path)
+        except BaseException as error:
+            try:
+                self._sftp.rename(self._old, self.path)
+            except Exception:  # noqa: BLE001 - the first error is the one to tell
+                error.add_note(f"what was at {self.path!r} is at {self._old!r}")
+            raise
+        with contextlib.suppress(OSError):  # the new file is in its place
+            self._sftp.remove(self._old)
 
     def _discard(self) -> None:
         with contextlib.suppress(OSError):

@@ -148,6 +148,8 @@ class Bucket:
         self.uploads = Handle(os.open(UPLOADS, syscalls.DIRECTORY, dir_fd=self.fd))
         self.objects = self._tree(OBJECTS)
         self.versions = self._tree(VERSIONS)
+        self.reads_at_once: bool | None = None
+        """Whether what is in memory can be read without a wait; None until it was tried."""
 
     def _tree(self, name: str) -> Tree:
         return Tree(

@@ -246,12 +246,15 @@ async def _send_stream(
     gone = asyncio.ensure_future(exchange.disconnected())
     try:
         async with aclosing(stream) as pieces:  # type: ignore[type-var]
+            # Before the reply has begun a failure can still be told.
+            piece = await anext(pieces, None)
             await exchange.start(status, headers)
-            async for piece in pieces:
+            while piece is not None:
                 if gone.done():
                     return
                 if piece:
                     await exchange.write(piece, more=True)
+                piece = await anext(pieces, None)
         await exchange.write(b"")
     finally:
         gone.cancel()

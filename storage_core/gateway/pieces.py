@@ -16,6 +16,8 @@ CHUNK: Final = 1024 * 1024
 FILE_PIECE: Final = 256 * 1024
 """Bytes read at a time from a file: what stays in the processor's cache until it is sent."""
 
+_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)  # not in every build of Python
+
 
 async def of_reader(reader: AsyncReader, first: bytes) -> AsyncIterator[bytes]:
     """All that a reader gives, after its first bytes."""
@@ -49,7 +51,9 @@ async def of_file(file: FileSlice) -> AsyncIterator[bytes]:
 def _is_cached(fd: int, offset: int) -> bool:
     """Whether a byte can be read without waiting for the disk (RWF_NOWAIT, preadv2(2)); no where
     the file system does not tell. The bytes before it were read ahead with it, as a rule."""
+    if not _NOWAIT:
+        return False
     try:
-        return os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-    except OSError:
+        return os.preadv(fd, [bytearray(1)], offset, _NOWAIT) == 1
+    except (OSError, NotImplementedError):
         return False

@@ -31,6 +31,8 @@ STEP: Final = 1024 * 1024
 """Bytes handed to one ``sendfile``: the loop looks at its other work in between."""
 READ_AHEAD: Final = 8 * STEP
 """How far before the sent offset the kernel is asked to read from the disk."""
+JOINED: Final = 64 * 1024
+"""Bytes of a body that leave in one write with the head, which copies them."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROLS: Final = bytes((*range(9), *range(10, 32), 127))
@@ -68,7 +70,8 @@ class Sender:
         cycle = self._cycle
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
-        if cycle.disconnected:
+        # Of pipelined requests uvicorn tells only the last that the client is gone.
+        if cycle.disconnected or cycle.transport.is_closing():
             return
         event: Any = message
         kind = event["type"]
@@ -132,10 +135,10 @@ class Sender:
         if not more and cycle.expected_content_length:
             raise RuntimeError("Response content shorter than Content-Length")
         head, self._head = self._head, b""
-        if head and body:
-            cycle.transport.writelines((head, body))
-        elif head or body:
-            cycle.transport.write(head or body)
+        if len(body) <= JOINED:
+            head, body = head + body, b""
+        for data in filter(None, (head, body)):
+            cycle.transport.write(data)
         if not more:
             cycle.response_complete = True
             cycle.message_event.set()

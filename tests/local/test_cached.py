@@ -70,14 +70,13 @@ async def _get(bucket: aio.AsyncBucket, key: str, **how: Any) -> bytes:
 
 
 def can_look_up(place: Path) -> bool:
-    """Whether the kernel, and what stands between, lets files be opened without a wait."""
+    """Whether the kernel and the file system know reads that do not wait."""
     folder = os.open(place, os.O_RDONLY)
     try:
-        fd = cached._openat2()(b".", folder)
-        if fd >= 0:
-            os.close(fd)
-        return fd >= 0
+        (place / "probe").write_bytes(b"x")
+        return bool(cached._NOWAIT) and cached.possible("probe", folder)
     finally:
+        (place / "probe").unlink()
         os.close(folder)
 
 
@@ -85,7 +84,7 @@ def test_what_is_in_memory_needs_no_thread(
     filled: storage_core.Bucket, place: Path, trips: list[str]
 ):
     if not can_look_up(place):
-        pytest.skip("the kernel has no openat2 with RESOLVE_CACHED, or it is forbidden here")
+        pytest.skip(f"no reads without a wait: openat2 or preadv2 is not there, or not on {place}")
 
     async def use(bucket: aio.AsyncBucket) -> None:
         trips.clear()
@@ -155,8 +154,8 @@ def test_a_bucket_made_anew_is_not_taken_for_the_old_one(filled: storage_core.Bu
     on_a_loop(place, use)
 
 
-@pytest.mark.parametrize("lacking", ["openat2", "preadv2"])
-def test_kernels_that_know_neither(
+@pytest.mark.parametrize("lacking", ["openat2", "preadv2", "the flag", "the function"])
+def test_systems_that_can_not(
     filled: storage_core.Bucket,
     place: Path,
     trips: list[str],
@@ -164,10 +163,12 @@ def test_kernels_that_know_neither(
     lacking: str,
 ):
     def refuse(*_: Any) -> int:
-        raise OSError("not supported")
+        raise OSError("not supported") if lacking == "preadv2" else NotImplementedError
 
     if lacking == "openat2":
         monkeypatch.setattr(cached, "_openat2", lambda: lambda *_: -1)
+    elif lacking == "the flag":
+        monkeypatch.setattr(cached, "_NOWAIT", 0)
     else:
         monkeypatch.setattr(os, "preadv", refuse)
 
@@ -177,6 +178,16 @@ def test_kernels_that_know_neither(
         assert await _get(bucket, "large") == LARGE
         assert (await bucket.head("small")).size == len(SMALL)
         assert trips == ["get", "get", "head"]
+
+    on_a_loop(place, use)
+
+
+def test_a_deadline_that_has_passed(filled: storage_core.Bucket, place: Path):
+    async def use(bucket: aio.AsyncBucket) -> None:
+        with pytest.raises(storage_core.OperationTimeoutError):
+            await bucket.head("small", deadline=1e-9)
+        with pytest.raises(storage_core.OperationTimeoutError):
+            await _get(bucket, "small", deadline=1e-9)
 
     on_a_loop(place, use)
 

@@ -43,7 +43,9 @@ def by_name(state: State, name: str) -> Project:
     with state.read() as connection:
         row = connection.execute(_PROJECTS.where(projects.c.name == name)).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no project {name!r}; make it: storage admin project create")
+        raise NotFoundError(
+            f"there is no project {name!r}; make it: storage admin project create {name}"
+        )
     return Project(*row)
 
 

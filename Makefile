@@ -1,9 +1,10 @@
 # Each target makes what it needs, in any order, on a machine with Python 3.11+ and its venv module.
 # PYTHON names the interpreter that makes .venv; PYTEST_ARGS is handed to pytest, WORKERS says in
-# how many processes it runs the tests.
+# how many processes it runs the tests; BENCH_ARGS is handed to the benchmarks.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 WORKERS ?= 2
 
 VENV := .venv
@@ -17,7 +18,7 @@ BENCHMARKS := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 SUITES := $(addprefix tests/conformance/test_,$(addsuffix .py,local memory fsspec s3 azure gcs)) \
   tests/soak/test_s3_radosgw.py
 
-.PHONY: help demo test test-full servers check format bench conformance clean
+.PHONY: help demo test test-full servers check format bench bench-quick conformance clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,7 +28,8 @@ help:
 	@echo 'make servers      install the servers the tests run on (the tests do it too, but for Ceph and PostgreSQL)'
 	@echo 'make check        formatting, lint, types, layers'
 	@echo 'make format       mend what the formatter and the linter can mend'
-	@echo 'make bench        the benchmarks'
+	@echo 'make bench        the benchmarks of docs/performance.md, which it writes anew (half an hour)'
+	@echo 'make bench-quick  a short run of all benchmarks, for a look'
 	@echo 'make conformance  the conformance suite on every driver and server, and docs/matrix.md'
 	@echo 'make clean        remove all that these targets made'
 
@@ -63,6 +65,9 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
+	@$(BIN)/python benchmarks/performance.py $(BENCH_ARGS)
+
+bench-quick: $(STAMP)
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script --quick; done
 
 conformance: $(STAMP)

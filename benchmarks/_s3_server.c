@@ -1,16 +1,18 @@
 /* An S3 service for measuring clients: accepts any signature, keeps nothing.
  *
- *   cc -O2 -o s3_server _s3_server.c && ./s3_server [PORT]
+ *   cc -O2 -o s3_server _s3_*.c && ./s3_server [PORT [CONTENT [SIZE=MD5...]]]
  *
  * Prints its port. One thread, epoll, HTTP/1.1. Bodies of PUT are dropped in the kernel; GET
- * sends bytes of one value from a memory file. A key that ends in "-N" has N bytes, any other
- * 1024. Buckets list KEYS keys, in pages with real tokens. GET /_stats tells, as JSON, requests
- * answered and CPU seconds used.
+ * sends the file CONTENT from its beginning, as often as it takes, by sendfile; zeros without
+ * one. A key that ends in "-N" has N bytes, any other 1024, or there is none in a tree. Full objects come with their CRC32C
+ * when it is asked for; their ETag is the MD5 told for the size, else one of a multipart upload.
+ * What is put is answered with the checksum it came with, and is taken to be such content.
+ * Bucket "tree" lists 20 000 keys of 8 KiB, "empty" none, any other 100 000 keys. GET /_stats
+ * tells, as JSON, requests answered, bytes of bodies received and CPU seconds used.
  */
 
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,116 +23,22 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define KEYS 100000
-#define INPUT 65536
-#define OUTPUT 4096
-#define BLOCK (4 << 20)     /* bytes of the memory file */
-#define MAX_BODY (16 << 20) /* of a bulk delete */
-#define ETAG "\"0123456789abcdef0123456789abcdef\""
-#define LITERAL(text) (text), sizeof(text) - 1
+#include "_s3_server.h"
 
-enum state { HEAD, DROP, KEEP, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, CHUNK_TRAILER, SEND };
+uint64_t requests, received;
 
-struct connection {
-    int fd;
-    enum state state;
-    int writing, last, head_only; /* waits for room; close afterwards; answer without body */
-    char *input;
-    size_t have, used;
-    char method[8], target[4096];
-    uint64_t left, got; /* of the request's body: to come, seen */
-    char *body;         /* of a bulk delete */
-    uint64_t range_start, range_stop;
-    int ranged, want_checksum;
-    char output[OUTPUT];
-    size_t out_length, out_sent;
-    const char *memory; /* answer's body: from memory, then freed if owned, or the file */
-    char *owned;
-    size_t memory_left;
-    const char *footer;
-    size_t footer_left;
-    uint64_t file_left;
-};
+#define TAIL 512 /* bytes of a body that hold its trailer */
 
-static uint64_t requests;
-static int block_file, poll_fd;
-static char *listing;
-static size_t entry;
-
-/* --- CRC32C, which answers to GET and HEAD carry when asked for -------------------------- */
-
-static uint32_t crc_table[256];
-
-static void crc_prepare(void) {
-    for (uint32_t n = 0; n < 256; n++) {
-        uint32_t c = n;
-        for (int k = 0; k < 8; k++) c = c & 1 ? 0x82F63B78u ^ (c >> 1) : c >> 1;
-        crc_table[n] = c;
-    }
-}
-
-#if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_zeros(uint32_t crc, uint64_t count) {
-    uint64_t wide = crc;
-    for (; count >= 8; count -= 8) wide = __builtin_ia32_crc32di(wide, 0);
-    crc = (uint32_t)wide;
-    while (count--) crc = crc_table[crc & 0xff] ^ (crc >> 8);
-    return crc;
-}
-#else
-static uint32_t crc_zeros(uint32_t crc, uint64_t count) {
-    while (count--) crc = crc_table[crc & 0xff] ^ (crc >> 8);
-    return crc;
-}
-#endif
-
-/* CRC32C of `size` zero bytes in base64; the last size asked for is remembered. */
-static const char *checksum(uint64_t size) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    static uint64_t known = UINT64_MAX;
-    static char text[9];
-    if (size == known) return text;
-    uint32_t crc = ~crc_zeros(~0u, size);
-    uint64_t bits = (uint64_t)crc << 16; /* 48 bits, the last 12 of them padding */
-    for (int i = 0; i < 6; i++) text[i] = digits[bits >> (42 - 6 * i) & 63];
-    memcpy(text + 6, "==", 3);
-    known = size;
-    return text;
-}
-
-/* --- the listing ------------------------------------------------------------------------- */
-
-static void prepare_listing(void) {
-    char one[512];
-    for (int i = 0; i < KEYS; i++) {
-        time_t when = 1700000000 + i * 7;
-        struct tm tm;
-        char date[32];
-        gmtime_r(&when, &tm);
-        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S.000Z", &tm);
-        int length = snprintf(one, sizeof one,
-            "<Contents><Key>bench/object-%08d-1024</Key><LastModified>%s</LastModified>"
-            "<ETag>&quot;%032x&quot;</ETag><Size>1024</Size><StorageClass>STANDARD</StorageClass>"
-            "</Contents>", i, date, i);
-        if (!listing) {
-            entry = length;
-            listing = malloc((size_t)KEYS * entry + 1);
-            if (!listing) abort();
-        }
-        memcpy(listing + (size_t)i * entry, one, entry);
-    }
-}
+static int poll_fd;
 
 /* --- requests ------------------------------------------------------------------------------ */
 
-static const char *parameter(const char *target, const char *name) {
+const char *parameter(const char *target, const char *name) {
     const char *at = strchr(target, '?');
     size_t length = strlen(name);
     while (at) {
@@ -157,11 +65,16 @@ static const char *field(const char *head, const char *end, const char *name) {
     return NULL;
 }
 
-static uint64_t object_size(const char *target) {
-    const char *end = strchr(target, '?');
-    const char *at = end = end ? end : target + strlen(target);
-    while (at > target && at[-1] >= '0' && at[-1] <= '9') at--;
-    return at < end && at > target && at[-1] == '-' ? strtoull(at, NULL, 10) : 1024;
+/* Content-MD5 as an ETag has it. */
+static void note_md5(struct connection *c, const char *value) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t bits = 0;
+    int have = 0, n = 0;
+    for (c->md5[0] = 0; value && n < 32 && strchr(digits, *value); value++) {
+        bits = bits << 6 | (uint32_t)(strchr(digits, *value) - digits);
+        for (have += 6; have >= 8 && n < 32; have -= 8, n += 2)
+            sprintf(c->md5 + n, "%02x", bits >> (have - 8) & 0xff);
+    }
 }
 
 /* --- answers ------------------------------------------------------------------------------- */
@@ -179,13 +92,12 @@ static const char *date(void) {
     return text;
 }
 
-__attribute__((format(printf, 4, 5)))
-static void head(struct connection *c, int status, uint64_t length, const char *more, ...) {
+void head(struct connection *c, int status, uint64_t length, const char *more, ...) {
     va_list arguments;
     int n = snprintf(c->output, OUTPUT,
         "HTTP/1.1 %d %s\r\nx-amz-id-2: Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7/C1NPcfTWAtRPfTaOFg==\r\n"
         "x-amz-request-id: %016" PRIX64 "\r\nDate: %s\r\n", status, status == 206 ? "Partial Content"
-        : status == 204 ? "No Content" : status == 416 ? "Range Not Satisfiable" : "OK",
+        : status == 204 ? "No Content" : status == 404 ? "Not Found" : status == 416 ? "Range Not Satisfiable" : "OK",
         requests, date());
     va_start(arguments, more);
     n += vsnprintf(c->output + n, OUTPUT - n, more, arguments);
@@ -194,124 +106,6 @@ static void head(struct connection *c, int status, uint64_t length, const char *
         n += snprintf(c->output + n, OUTPUT - n, "Content-Length: %" PRIu64 "\r\n", length);
     n += snprintf(c->output + n, OUTPUT - n, "Server: AmazonS3\r\n\r\n");
     c->out_length = n;
-}
-
-static void document(struct connection *c, const char *xml) {
-    size_t length = strlen(xml);
-    head(c, 200, length, "Content-Type: application/xml\r\n");
-    memcpy(c->output + c->out_length, xml, length);
-    c->out_length += length;
-}
-
-static void object(struct connection *c) {
-    uint64_t size = object_size(c->target), start = 0, stop = size;
-    char range[96] = "", sum[96] = "";
-    if (c->ranged) {
-        if (c->range_start == UINT64_MAX) start = c->range_stop < size ? size - c->range_stop : 0;
-        else start = c->range_start, stop = c->range_stop < size ? c->range_stop : size;
-        if (start >= size) {
-            head(c, 416, 0, "Content-Range: bytes */%" PRIu64 "\r\n", size);
-            return;
-        }
-        snprintf(range, sizeof range,
-            "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", start, stop - 1, size);
-    } else if (c->want_checksum)
-        snprintf(sum, sizeof sum,
-            "x-amz-checksum-crc32c: %s\r\nx-amz-checksum-type: FULL_OBJECT\r\n", checksum(size));
-    head(c, c->ranged ? 206 : 200, stop - start,
-        "Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\nETag: " ETAG "\r\n%s%s"
-        "Accept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\n", range, sum);
-    if (!c->head_only) c->file_left = stop - start;
-}
-
-static void list(struct connection *c) {
-    const char *token = parameter(c->target, "continuation-token");
-    const char *most = parameter(c->target, "max-keys");
-    long start = token ? strtol(token, NULL, 10) : 0, count = most ? strtol(most, NULL, 10) : 1000;
-    char next[160] = "", before[1024];
-    if (start < 0 || start > KEYS) start = KEYS;
-    if (count < 0 || count > 1000) count = 1000;
-    if (count > KEYS - start) count = KEYS - start;
-    if (start + count < KEYS)
-        snprintf(next, sizeof next,
-            "<NextContinuationToken>%08ldAbCdEf0123456789</NextContinuationToken>", start + count);
-    int n = snprintf(before, sizeof before,
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult"
-        " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>bench</Name><Prefix></Prefix>%s"
-        "<KeyCount>%ld</KeyCount><MaxKeys>1000</MaxKeys>%s<IsTruncated>%s</IsTruncated>", next,
-        count, parameter(c->target, "encoding-type") ? "<EncodingType>url</EncodingType>" : "",
-        *next ? "true" : "false");
-    c->footer = "</ListBucketResult>";
-    c->footer_left = strlen(c->footer);
-    c->memory = listing + (size_t)start * entry;
-    c->memory_left = (size_t)count * entry;
-    head(c, 200, n + c->memory_left + c->footer_left, "Content-Type: application/xml\r\n");
-    memcpy(c->output + c->out_length, before, n);
-    c->out_length += n;
-}
-
-static void deleted(struct connection *c) {
-    static const char open[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<DeleteResult"
-                               " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
-    char *to = c->owned = malloc(2 * c->got + sizeof open + 64);
-    if (!to) abort();
-    c->body[c->got] = 0;
-    to = stpcpy(to, open);
-    int quiet = strstr(c->body, "<Quiet>true</Quiet>") != NULL;
-    for (const char *at = c->body; !quiet && (at = strstr(at, "<Key>"));) {
-        const char *end = strstr(at, "</Key>");
-        if (!end) break;
-        to = stpcpy(to, "<Deleted>");
-        to = mempcpy(to, at, end + 6 - at);
-        to = stpcpy(to, "</Deleted>");
-        at = end;
-    }
-    to = stpcpy(to, "</DeleteResult>");
-    free(c->body);
-    c->body = NULL;
-    c->memory = c->owned;
-    c->memory_left = to - c->owned;
-    head(c, 200, c->memory_left, "Content-Type: application/xml\r\n");
-}
-
-static void statistics(struct connection *c) {
-    struct rusage used;
-    char text[128];
-    getrusage(RUSAGE_SELF, &used);
-    int n = snprintf(text, sizeof text, "{\"requests\": %" PRIu64 ", \"cpu\": %.6f}", requests - 1,
-        used.ru_utime.tv_sec + used.ru_stime.tv_sec
-            + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
-    requests--;
-    head(c, 200, n, "Content-Type: application/json\r\n");
-    memcpy(c->output + c->out_length, text, n);
-    c->out_length += n;
-}
-
-/* The request is there as a whole. */
-static void answer(struct connection *c) {
-    const char *method = c->method, *query = strchr(c->target, '?');
-    size_t path = query ? (size_t)(query - c->target) : strlen(c->target);
-    const char *slash = memchr(c->target + 1, '/', path - 1);
-    int in_bucket = slash && slash + 1 < c->target + path;
-    requests++;
-    c->state = SEND;
-    c->out_sent = 0;
-    if (!strcmp(c->target, "/_stats")) statistics(c);
-    else if (!strcmp(method, "POST") && parameter(c->target, "delete")) deleted(c);
-    else if (!strcmp(method, "POST") && parameter(c->target, "uploads"))
-        document(c, "<InitiateMultipartUploadResult><Bucket>bench</Bucket><Key>k</Key>"
-                    "<UploadId>0123456789abcdef</UploadId></InitiateMultipartUploadResult>");
-    else if (!strcmp(method, "POST"))
-        document(c, "<CompleteMultipartUploadResult><Location>/bench/k</Location>"
-                    "<Bucket>bench</Bucket><Key>k</Key><ETag>" ETAG "</ETag>"
-                    "</CompleteMultipartUploadResult>");
-    else if (!strcmp(method, "PUT")) head(c, 200, 0, "ETag: " ETAG "\r\n");
-    else if (!strcmp(method, "DELETE")) head(c, 204, 0, "%s", "");
-    else if (in_bucket) object(c);
-    else if (!strcmp(method, "GET") && parameter(c->target, "list-type")) list(c);
-    else if (!strcmp(method, "GET"))
-        document(c, "<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>");
-    else head(c, 200, 0, "x-amz-bucket-region: us-east-1\r\n");
 }
 
 /* --- connections ------------------------------------------------------------------------- */
@@ -337,7 +131,12 @@ static int read_head(struct connection *c) {
     const char *range = field(from, end, "range");
     const char *expect = field(from, end, "expect");
     const char *connection = field(from, end, "connection");
+    const char *decoded = field(from, end, "x-amz-decoded-content-length");
     c->head_only = !strcmp(c->method, "HEAD");
+    c->trailer = field(from, end, "x-amz-trailer") != NULL;
+    c->sum[0] = 0;
+    note_checksum(c, from, end);
+    note_md5(c, field(from, end, "content-md5"));
     c->want_checksum = field(from, end, "x-amz-checksum-mode") != NULL;
     c->last = connection && !strncasecmp(connection, LITERAL("close"));
     c->ranged = range && !strncmp(range, LITERAL("bytes="));
@@ -350,6 +149,7 @@ static int read_head(struct connection *c) {
                                                               : UINT64_MAX;
     }
     c->left = length ? strtoull(length, NULL, 10) : 0;
+    c->decoded = decoded ? strtoull(decoded, NULL, 10) : c->left;
     c->used = end + 4 - c->input;
     if (expect && send(c->fd, LITERAL("HTTP/1.1 100 Continue\r\n\r\n"), MSG_NOSIGNAL) < 0) return -1;
     if (coding && !strncasecmp(coding, LITERAL("chunked"))) {
@@ -375,11 +175,17 @@ static int advance(struct connection *c) {
     case DROP:
     case KEEP:
     case CHUNK_DATA:
-        take = have < c->left ? have : c->left;
+        take = c->state == DROP && c->trailer && c->left > TAIL ? c->left - TAIL : c->left;
+        if (c->state == DROP && c->trailer && c->left <= TAIL) {
+            if (have < c->left) return 0;
+            note_checksum(c, from, from + c->left);
+        }
+        if (have < take) take = have;
         if (c->state == KEEP) memcpy(c->body + c->got, from, take);
         c->used += take;
         c->got += take;
         c->left -= take;
+        received += take;
         if (c->left) return 0;
         if (c->state == CHUNK_DATA) c->state = CHUNK_END;
         else answer(c);
@@ -425,9 +231,11 @@ static int send_answer(struct connection *c) {
         c->footer_left -= n;
     }
     while (c->file_left) {
-        off_t offset = 0;
-        n = sendfile(c->fd, block_file, &offset, c->file_left < BLOCK ? c->file_left : BLOCK);
+        off_t offset = c->file_at % block_size;
+        uint64_t most = block_size - offset;
+        n = sendfile(c->fd, block_file, &offset, c->file_left < most ? c->file_left : most);
         if (n < 0) return errno == EAGAIN ? 0 : -1;
+        c->file_at += n;
         c->file_left -= n;
     }
     free(c->owned);
@@ -439,13 +247,16 @@ static int send_answer(struct connection *c) {
 
 static int receive(struct connection *c) {
     ssize_t n;
+    uint64_t drop = c->state == DROP || c->state == CHUNK_DATA ? c->left : 0;
+    if (c->trailer) drop = drop > TAIL ? drop - TAIL : 0;
     if (c->used == c->have) c->used = c->have = 0;
-    if ((c->state == DROP || c->state == CHUNK_DATA) && !c->have) {
+    if (drop && !c->have) {
         /* MSG_TRUNC drops the bytes in the kernel (tcp(7)). */
-        n = recv(c->fd, NULL, c->left < (8 << 20) ? c->left : (8 << 20), MSG_TRUNC);
+        n = recv(c->fd, NULL, drop < (8 << 20) ? drop : (8 << 20), MSG_TRUNC);
         if (n > 0) {
             c->left -= n;
             c->got += n;
+            received += n;
             return 1;
         }
     } else {
@@ -505,11 +316,9 @@ int main(int count, char **arguments) {
     };
     socklen_t size = sizeof address;
     signal(SIGPIPE, SIG_IGN);
-    crc_prepare();
-    prepare_listing();
-    block_file = memfd_create("block", MFD_CLOEXEC);
+    prepare_content(count > 2 ? arguments[2] : NULL, count > 3 ? count - 3 : 0, arguments + 3);
+    prepare_listings();
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (block_file < 0 || posix_fallocate(block_file, 0, BLOCK)) return perror("memfd"), 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 1024))
         return perror("listen"), 1;

@@ -23,18 +23,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import storage_core
+from benchmarks._gateway_servers import Client, Contestant, Servers, contestants, cpu_seconds
+from benchmarks._s3_server import Server as S3Server
 from storage_core.model import Method
-
-if TYPE_CHECKING:
-    from benchmarks._gateway_servers import Client, Contestant, Servers, contestants, cpu_seconds
-    from benchmarks._s3_server import Server as S3Server
-else:
-    from _gateway_servers import Client, Contestant, Servers, contestants, cpu_seconds
-    from _s3_server import Server as S3Server
 
 KIB, MIB = 1024, 1024 * 1024
 BUCKET = "bench"

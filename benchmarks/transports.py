@@ -19,18 +19,14 @@ import statistics
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import urllib3
 
+from benchmarks._s3_server import Server
 from storage_core.http import HttpSettings, Origin, Request, Transport, open_transport
 from storage_core.runtime import drive
-
-if TYPE_CHECKING:
-    from benchmarks._s3_server import Server
-else:
-    from _s3_server import Server
 
 KIB = bytes(1024)
 PIECE = 256 * 1024

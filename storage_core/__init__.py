@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from storage_core.blocking.listing import Listing
     from storage_core.blocking.reader import Reader
     from storage_core.blocking.storage import Storage, open, open_driver, open_url  # noqa: A004
+    from storage_core.blocking.sync import sync, verify
+    from storage_core.blocking.tree import Tree
     from storage_core.blocking.upload import Upload
     from storage_core.blocking.writer import Writer
     from storage_core.core.copying import KEEP
@@ -76,12 +78,23 @@ if TYPE_CHECKING:
         UploadInfo,
         VersionSummary,
     )
+    from storage_core.transfer.memory import set_max_memory
+    from storage_core.transfer.options import TransferOptions
+    from storage_core.transfer.progress import Progress
+    from storage_core.transfer.report import (
+        Outcome,
+        TransferIncompleteError,
+        TransferReport,
+        VerifyReport,
+    )
 
 _MODULES = {
     "storage_core.blocking.bucket": "Bucket",
     "storage_core.blocking.listing": "Listing",
     "storage_core.blocking.reader": "Reader",
     "storage_core.blocking.storage": "Storage open open_driver open_url",
+    "storage_core.blocking.sync": "sync verify",
+    "storage_core.blocking.tree": "Tree",
     "storage_core.blocking.upload": "Upload",
     "storage_core.blocking.writer": "Writer",
     "storage_core.core.copying": "KEEP",
@@ -102,6 +115,10 @@ _MODULES = {
         "Link ObjectInfo ObjectSummary Page Part Prefix PutResult UploadInfo "
         "VersionSummary"
     ),
+    "storage_core.transfer.memory": "set_max_memory",
+    "storage_core.transfer.options": "TransferOptions",
+    "storage_core.transfer.progress": "Progress",
+    "storage_core.transfer.report": "Outcome TransferIncompleteError TransferReport VerifyReport",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
@@ -141,6 +158,7 @@ __all__ = [
     "ObjectNotFoundError",
     "ObjectSummary",
     "OperationTimeoutError",
+    "Outcome",
     "OutcomeUnknownError",
     "Page",
     "Part",
@@ -149,6 +167,7 @@ __all__ = [
     "PreconditionFailedError",
     "Prefix",
     "ProfileNotFoundError",
+    "Progress",
     "PutResult",
     "QuotaExceededError",
     "RateLimitedError",
@@ -156,18 +175,26 @@ __all__ = [
     "RetryPolicy",
     "Storage",
     "StorageError",
+    "TransferIncompleteError",
+    "TransferOptions",
+    "TransferReport",
     "TransientError",
+    "Tree",
     "UnavailableError",
     "UnsupportedError",
     "Upload",
     "UploadInfo",
     "UploadNotFoundError",
+    "VerifyReport",
     "VersionNotFoundError",
     "VersionSummary",
     "Writer",
     "open",
     "open_driver",
     "open_url",
+    "set_max_memory",
+    "sync",
+    "verify",
 ]
 
 __version__ = "0.1.0"

@@ -7,26 +7,54 @@ others from hashlib. Digests are bytes here and lower-case hexadecimal at the su
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Protocol, TypeAlias
 
 from google_crc32c import extend as _extend
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-# One call of the CRC takes an immutable buffer; larger pieces fall out of the CPU's cache.
+# What is handled at a time, so that it is in the CPU's cache still when it is hashed.
 PIECE = 256 * 1024
+
+_LARGE = 64 * 1024  # what the way around a copy pays off from
 
 _POLYNOMIAL = 0x82F63B78  # CRC-32C reflected, RFC 3720 appendix B.4
 
 
 def crc32c(data: Buffer, crc: int = 0) -> int:
     """CRC32C of ``data`` continuing from ``crc``."""
-    if type(data) is bytes and len(data) <= PIECE:
+    if type(data) is bytes:
         return int(_extend(crc, data))
     view = memoryview(data).cast("B")
+    if len(view) >= _LARGE and not view.readonly and (extend := _in_place()) is not None:
+        return extend(view, crc)
     for start in range(0, len(view), PIECE):
         crc = int(_extend(crc, bytes(view[start : start + PIECE])))
     return crc
+
+
+@cache
+def _in_place() -> Callable[[memoryview, int], int] | None:
+    """CRC32C of a writable buffer by the C function that google-crc32c brings along, while
+    other threads run. Its extension takes what can not change alone, so that a buffer has to
+    be copied, and keeps the interpreter's lock for all but the largest of these."""
+    import ctypes  # costs more than all else here, and small objects do without
+
+    try:
+        from google_crc32c import _crc32c
+
+        function = ctypes.CDLL(_crc32c.__file__).crc32c_extend
+    except (ImportError, OSError, AttributeError):
+        return None  # there is none for this machine, or it is built in another way
+    function.restype = ctypes.c_uint32
+    function.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t)
+    byte = ctypes.c_char
+
+    def extend(view: memoryview, crc: int) -> int:
+        return int(function(crc, ctypes.addressof(byte.from_buffer(view)), len(view)))
+
+    return extend
 
 
 def crc32c_combine(first: int, second: int, second_size: int) -> int:
@@ -54,6 +82,7 @@ def _multiply(a: int, b: int) -> int:
     return product
 
 
+@lru_cache(maxsize=64)
 def _x_power(n: int) -> int:
     result = 1 << 31  # x^0, reflected
     for digit in f"{n:b}":

@@ -30,6 +30,7 @@
     ├─ PermissionDeniedError (PermissionError)
     ├─ IntegrityError
     ├─ QuotaExceededError
+    ├─ TransferIncompleteError
     └─ TransientError
        ├─ RateLimitedError
        ├─ UnavailableError

@@ -110,6 +110,9 @@ class Capabilities:
     min_part_size: int = 5 * 1024**2
     max_part_size: int = 5 * 1024**3
     max_parts: int = 10_000
+    parts_copied: bool = False
+    """Completing an upload writes the bytes of its parts a second time, so that one put is
+    faster for all that it takes."""
 
     # Versions and tags
     versions: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, KeysView
+from collections.abc import AsyncIterator, KeysView, Sequence
 from typing import NamedTuple
 
 from storage_core import checksum
@@ -131,6 +131,28 @@ class Body(ABC):
             self.count = 0
             self.failure = None
 
+    @property
+    def file(self) -> FileSlice | None:
+        """The file that holds exactly these bytes, if they are a stretch of one: `slices` gives
+        them to whoever lets the kernel move them."""
+        return None
+
+    def slices(self) -> AsyncIterator[FileSlice]:
+        """The stretches of `file` in order, each to be moved before the next is asked for and
+        the last only once the iteration has ended well. Their bytes are not hashed: only for a
+        driver that has what it stored checked in another way, and tells its digest."""
+        raise NotImplementedError
+
+    async def beforehand(self, names: Sequence[str]) -> dict[str, str]:
+        """Digests, in hexadecimal, of a body that is `rewindable`, to be told before it is sent.
+        It must be the same when it is read then."""
+        hashers = {name: checksum.new(name) for name in names}
+        async for piece in self:
+            for hasher in hashers.values():
+                hasher.update(piece)
+        await self.rewind()
+        return {name: hasher.digest().hex() for name, hasher in hashers.items()}
+
     @abstractmethod
     def _pieces(self) -> AsyncIterator[Buffer]:
         """The bytes in order, in pieces of any size."""
@@ -175,6 +197,14 @@ class ObjectStream(ABC):
             UnavailableError: the connection broke; core goes on with a ranged get.
         """
         raise NotImplementedError
+
+    async def readinto(self, buffer: memoryview) -> int:
+        """As `read`, into a buffer of the caller's: how many bytes came, 0 at the end. What
+        can fill the buffer should, as each call costs about the same. By default it copies
+        what `read` gives."""
+        piece = await self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
     @property
     def file(self) -> FileSlice | None:

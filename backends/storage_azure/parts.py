@@ -44,6 +44,8 @@ from storage_core.errors import (
     UploadNotFoundError,
 )
 from storage_core.http.dates import parse_http_date
+from storage_core.http.interface import Content
+from storage_core.http.reread import Reread
 from storage_core.model import (
     NO_ATTRIBUTES,
     Attributes,
@@ -107,6 +109,13 @@ class Parts(Copying):
             crc = body.digest("crc32c") if body.computes("crc32c") else None
             etag = await self._put_piece(place, sending, 0, body.data, True, crc)
             return Part(request.number, etag, len(body.data), body.digests())
+        if body.size and body.rewindable:
+            # One block, whose id has the digest of what is sent: it is hashed on its way again.
+            crc = (await body.beforehand(("crc32c",)))["crc32c"]
+            same = Reread(body, {"crc32c": crc})
+            block = sending.block(0, last=True, crc32c=crc)
+            await self._put_block(place, block, {}, same)
+            return Part(request.number, sending.etag, body.size, {**body.digests(), "crc32c": crc})
         etag, index = "", 0
         size = BLOCK if body.size is None else min(max(BLOCK, body.size // 4), MAX_COLLECTED)
         async with aclosing(pieces_of(body, size)) as pieces:
@@ -152,9 +161,15 @@ class Parts(Copying):
             path = self._path(place.bucket, part_name(place.name, sending.number))
             answer = await self._call(_UPLOAD, "PUT", path, headers, (), b"")
             return answer["etag"].strip('"')
-        query = block_query(sending.block(index, last=last, crc32c=crc32c))
-        await self._leased(self._call(_UPLOAD, "PUT", self._path(*place), headers, query, data))
+        block = sending.block(index, last=last, crc32c=crc32c)
+        await self._put_block(place, block, headers, data)
         return sending.etag
+
+    async def _put_block(
+        self, place: Place, block: str, headers: dict[str, str], data: Buffer | Content
+    ) -> None:
+        query = block_query(block)
+        await self._leased(self._call(_UPLOAD, "PUT", self._path(*place), headers, query, data))
 
     async def copy_part(self, request: CopyPartRequest) -> Part:
         place = Place(request.bucket, self._named(request.key, request.upload_id))

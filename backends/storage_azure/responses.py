@@ -19,6 +19,7 @@ from storage_azure.signing import DelegationKey
 from storage_core.checksum import ALGORITHMS
 from storage_core.errors import UnavailableError
 from storage_core.http.dates import parse_http_date
+from storage_core.http.fields import plain
 from storage_core.http.xml import Element, parse_xml
 from storage_core.model import EMPTY, BucketInfo, ObjectInfo
 
@@ -36,6 +37,7 @@ def object_info(key: str, headers: Mapping[str, str], versions: bool = False) ->
     Raises:
         UnavailableError: a header is missing or malformed.
     """
+    headers = plain(headers)
     get = headers.get
     fields = {name[_META:]: text for name, text in headers.items() if name.startswith(META)}
     metadata, own = read_metadata(fields) if fields else (EMPTY, EMPTY)

@@ -52,6 +52,9 @@ class AnswerStream(ObjectStream):
     async def read(self, size: int) -> bytes:
         return await self._response.read(size)
 
+    async def readinto(self, buffer: memoryview) -> int:
+        return await self._response.readinto(buffer)
+
     async def close(self) -> None:
         await self._response.close()
 

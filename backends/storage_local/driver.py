@@ -133,6 +133,7 @@ class LocalDriver(Driver):
             multipart=True,
             min_part_size=given.min_part_size,
             max_part_size=_MAX_SIZE,
+            parts_copied=True,
             versions=given.versions,
             delete_markers=given.versions,
             tags=True,

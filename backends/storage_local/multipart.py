@@ -46,7 +46,7 @@ from storage_local.layout import Root
 from storage_local.names import TEMPORARY
 from storage_local.record import Record, new_id
 from storage_local.sessions import Session, SessionLock, gone, open_session, remove
-from storage_local.writer import pack_object, publish_data
+from storage_local.writer import pack_object, publish_data, write_body
 
 _TRAILER = struct.Struct("<4sIQ16s16s")
 _TRAILER_MAGIC = b"SLP1"
@@ -77,18 +77,9 @@ async def put_part(root: Root, request: PutPartRequest) -> Part:
         lambda opened: (opened, open_session(opened, request.upload_id, request.key)),
     )
     md5 = new("md5") if root.options.md5_etags else None
-    crc = 0
-    body = request.body
     with _NewPart(bucket, session, request.number) as part:
-        async for piece in body:
-            syscalls.write_all(part.fd, piece)
-            if md5 is not None:
-                md5.update(piece)
-            if not body.computes("crc32c"):
-                crc = crc32c(piece, crc)
-        with contextlib.suppress(KeyError):
-            crc = int(body.digest("crc32c"), 16)
-        return part.publish(body.count, crc, md5.digest() if md5 else bytes(16))
+        size, crc = await write_body(part.fd, request.body, md5)
+        return part.publish(size, crc, md5.digest() if md5 else bytes(16))
 
 
 async def copy_part(root: Root, request: CopyPartRequest) -> Part:

@@ -70,10 +70,23 @@ class LocalStream(ObjectStream):
             piece = os.pread(self._fd, min(size, left), self._position)
         else:
             piece = self.data[-left:][:size]
-        if not piece:
-            raise IntegrityError(f"the data file of the object ends {left} bytes early; run fsck")
-        self._position += len(piece)
+        self._advance(len(piece), left)
         return piece
+
+    async def readinto(self, buffer: memoryview) -> int:
+        if self.data is not None:
+            return await super().readinto(buffer)
+        left = self.start + self.length - self._position
+        if left <= 0:
+            return 0
+        size = os.preadv(self._fd, [buffer[:left]], self._position)
+        self._advance(size, left)
+        return size
+
+    def _advance(self, size: int, left: int) -> None:
+        if not size:
+            raise IntegrityError(f"the data file of the object ends {left} bytes early; run fsck")
+        self._position += size
 
     async def close(self) -> None:
         fd, self._fd = self._fd, -1

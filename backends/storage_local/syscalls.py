@@ -13,12 +13,13 @@ import errno
 import fcntl
 import os
 import stat
+import struct
 
 from storage_core.model import Buffer
 
 # Nothing is ever opened through a symbolic link, and no pipe that stands where a file was
 # makes anyone wait.
-CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 DIRECTORY = READ | os.O_DIRECTORY
 
@@ -35,22 +36,30 @@ fallocate = os.posix_fallocate
 copy_file_range = os.copy_file_range
 
 _FICLONE = 0x40049409  # linux/fs.h
+_FICLONERANGE = 0x4020940D
+_CLONE_RANGE = struct.Struct("qQQQ")
+_NO_CLONES = frozenset(
+    {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
+)
 _REMOVALS = 100
 
 
 def clone(source: int, target: int) -> bool:
     """Make ``target`` share all blocks of ``source`` (FICLONE); False if it can not here."""
+    return _cloned(target, _FICLONE, source)
+
+
+def clone_range(source: int, target: int, offset: int, length: int) -> bool:
+    """Make ``target`` begin with ``length`` bytes of ``source`` from ``offset``, sharing their
+    blocks (FICLONERANGE); False if it can not here, or they do not lie on whole blocks."""
+    return _cloned(target, _FICLONERANGE, _CLONE_RANGE.pack(source, offset, length, 0))
+
+
+def _cloned(target: int, request: int, argument: int | bytes) -> bool:
     try:
-        fcntl.ioctl(target, _FICLONE, source)
+        fcntl.ioctl(target, request, argument)
     except OSError as error:
-        if error.errno in {
-            errno.EOPNOTSUPP,
-            errno.EXDEV,
-            errno.EINVAL,
-            errno.ENOTTY,
-            errno.ENOSYS,
-            errno.EPERM,
-        }:
+        if error.errno in _NO_CLONES:
             return False
         raise
     return True

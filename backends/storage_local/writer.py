@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 
-from storage_core.checksum import Hasher, crc32c, digest, new
+from storage_core.checksum import PIECE, Hasher, crc32c, digest, new
+from storage_core.errors import IntegrityError
 from storage_core.model import EMPTY, NO_ATTRIBUTES, NO_CONDITIONS, Attributes, Buffer, Conditions
 from storage_core.requests import PutRequest
 from storage_core.streams import Body
@@ -50,7 +52,7 @@ async def _put_large(root: Root, request: PutRequest) -> Record:
     body = request.body
     md5 = new("md5") if root.options.md5_etags else None
     with root.present(bucket), NewData(bucket, identity.hex(), body.size) as new_data:
-        size, crc = await write_body(new_data, body, md5)
+        size, crc = await write_body(new_data.fd, body, md5)
         new_data.sync()
         raw = pack_object(
             identity,
@@ -70,21 +72,47 @@ def _present(bucket: Bucket) -> Bucket:
     return bucket
 
 
-async def write_body(new_data: NewData, body: Body, extra: Hasher | None) -> tuple[int, int]:
-    """Write a body to a new data file; its size and CRC32C."""
+async def write_body(fd: int, body: Body, extra: Hasher | None) -> tuple[int, int]:
+    """Write a body to a new file; its size and CRC32C.
+
+    Args:
+        fd: Of the file, which is empty.
+        body: The bytes. Those of a file on the same file system are cloned where it can.
+        extra: Hashes them too.
+    """
     if body.data is not None:
-        syscalls.write_all(new_data.fd, body.data)
+        syscalls.write_all(fd, body.data)
         if extra is not None:
             extra.update(body.data)
         return len(body.data), body_crc(body, body.data)
+    source = body.file
+    if source is not None and syscalls.clone_range(source.fd, fd, source.offset, source.length):
+        os.lseek(fd, source.length, os.SEEK_SET)
+        return source.length, await _clone_crc(fd, body, extra)
     own = None if body.computes("crc32c") else new("crc32c")
     hashers = [hasher for hasher in (own, extra) if hasher is not None]
     async for piece in body:
         for hasher in hashers:
             hasher.update(piece)
-        syscalls.write_all(new_data.fd, piece)
+        syscalls.write_all(fd, piece)
     found = own.digest().hex() if own is not None else body.digest("crc32c")
     return body.count, int(found, 16)
+
+
+async def _clone_crc(fd: int, body: Body, extra: Hasher | None) -> int:
+    """CRC32C of a body that was cloned, read from the clone: the source may change."""
+    position = crc = 0
+    async for piece in body.slices():
+        stop = position + piece.length
+        while position < stop:
+            data = os.pread(fd, min(PIECE, stop - position), position)
+            if not data:
+                raise IntegrityError("the file became shorter while it was read")
+            crc = crc32c(data, crc)
+            if extra is not None:
+                extra.update(data)
+            position += len(data)
+    return crc
 
 
 def body_crc(body: Body, data: Buffer) -> int:

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from storage_core import checksum
-from storage_core.errors import IntegrityError, QuotaExceededError
+from storage_core.errors import QuotaExceededError
 from storage_core.http.interface import Content
+from storage_core.http.reread import Reread
 from storage_core.model import EMPTY, Buffer
 from storage_core.streams import Body
 
@@ -41,13 +42,15 @@ class Outgoing(NamedTuple):
     digests: Mapping[str, str] = EMPTY
 
 
-async def prepare(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:
+async def prepare(body: Body, needed: tuple[str, ...], io: IO, *, moved: bool = False) -> Outgoing:
     """Make size and digests of a body known that is not in memory.
 
     Args:
         body: As core hands it over.
         needed: Algorithms whose digests must be known before it is sent.
         io: How temporary files are used: under ``"asyncio"`` in worker threads.
+        moved: Whether the service will check one of these digests, so that a file's bytes need
+            not be read again.
 
     Raises:
         QuotaExceededError: no room to collect it.
@@ -57,53 +60,14 @@ async def prepare(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:
         if not needed:
             return Outgoing(body, body.size)
         if body.rewindable:
-            digests = await _digests(body, needed)
-            await body.rewind()
-            return Outgoing(Reread(body, digests), body.size, digests)
+            digests = await body.beforehand(needed)
+            return Outgoing(Reread(body, digests, moved=moved), body.size, digests)
     return await _collected(body, needed, io)
 
 
 def digest_in_memory(body: Body, name: str, data: Buffer) -> str:
     """Digest in hexadecimal of a body whose bytes are in memory."""
     return body.digest(name) if body.computes(name) else checksum.digest(name, data).hex()
-
-
-async def _digests(body: Body, names: tuple[str, ...]) -> dict[str, str]:
-    hashers = {name: checksum.new(name) for name in names}
-    async for piece in body:
-        for hasher in hashers.values():
-            hasher.update(piece)
-    return {name: hasher.digest().hex() for name, hasher in hashers.items()}
-
-
-class Reread:
-    """A body that was read before, and must be the same still.
-
-    Args:
-        body: Returned to its start; of known size.
-        expected: Digests of the first reading.
-    """
-
-    __slots__ = ("_body", "_expected", "begun")
-
-    def __init__(self, body: Body, expected: Mapping[str, str]) -> None:
-        self._body = body
-        self._expected = expected
-        self.begun = False
-
-    @property
-    def size(self) -> int | None:
-        return self._body.size
-
-    async def __aiter__(self) -> AsyncIterator[Buffer]:
-        self.begun = True
-        hashers = {name: checksum.new(name) for name in self._expected}
-        async for piece in self._body:
-            for hasher in hashers.values():
-                hasher.update(piece)
-            yield piece
-        if any(hashers[name].digest().hex() != self._expected[name] for name in hashers):
-            raise IntegrityError("the file changed while it was read; nothing was written")
 
 
 async def _collected(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:

@@ -73,11 +73,13 @@ class Calls(Driver):
         await super().open(io)
         self._account = Account(self.settings, io)
         await self._account.open()
-        self._options = options = self.settings.options(self._account.endpoint.origin.scheme)
+        scheme = self._account.endpoint.origin.scheme
+        self._plain = scheme == "http"
+        self._options = options = self.settings.options(scheme)
         self._whole_headers = dict(options.read)
         if options.checksums:
             self._whole_headers["x-amz-checksum-mode"] = "ENABLED"
-        self._announced: Mapping[str, str] = EMPTY
+        self._announced: dict[str, str] = {}
         if options.checksums and self._preset.announced:
             self._announced = {"x-amz-sdk-checksum-algorithm": "CRC32C"}
         self._transport = await open_transport(io, self.settings.http)

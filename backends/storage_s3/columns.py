@@ -1,16 +1,19 @@
-"""Many values of the model at once, filled column by column.
+"""Values of the model made faster than by their constructors.
 
-A thousand calls of a frozen dataclass's `__init__` take longer than reading the page they
-come from; loops that run in C take a third.
+The `__init__` of a frozen dataclass sets each field by its name. A thousand calls take longer
+than reading the page they come from; filling the slots column by column, in loops that run in
+C, takes a third, and those of a single value by hand half.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from itertools import repeat
 from typing import Any, Generic, TypeVar
+
+from storage_core.model import ObjectInfo, PutResult
 
 T = TypeVar("T")
 
@@ -40,3 +43,35 @@ class Columns(Generic[T]):
         for fill, column in zip(self._fill, columns, strict=True):
             deque(map(fill, made, column), maxlen=0)
         return made
+
+
+def _setters(kind: type[Any]) -> tuple[Callable[[Any, Any], None], ...]:
+    """What sets each field of a dataclass with slots, in their order."""
+    return tuple([getattr(kind, field.name).__set__ for field in fields(kind)])
+
+
+_key, _etag, _size, _version, _checksums = _setters(PutResult)
+
+
+def put_result(
+    key: str, etag: str, size: int, version: str | None, checksums: Mapping[str, str]
+) -> PutResult:
+    """As `PutResult`."""
+    made = object.__new__(PutResult)
+    _key(made, key)
+    _etag(made, etag)
+    _size(made, size)
+    _version(made, version)
+    _checksums(made, checksums)
+    return made
+
+
+_info = _setters(ObjectInfo)
+
+
+def info_of(*values: Any) -> ObjectInfo:
+    """As `ObjectInfo`, with the value of each field."""
+    made = object.__new__(ObjectInfo)
+    for fill, value in zip(_info, values, strict=True):
+        fill(made, value)
+    return made

@@ -41,7 +41,7 @@ from storage_core.streams import Body, BytesStream, ObjectStream
 from storage_s3.bodies import Collected, digest_in_memory, prepare
 from storage_s3.calls import Calls
 from storage_s3.chunked import Trailer, chunked_headers
-from storage_s3.columns import Columns
+from storage_s3.columns import Columns, put_result
 from storage_s3.errors import Asked, error_of_code
 from storage_s3.requests import (
     CHECKSUM,
@@ -49,6 +49,7 @@ from storage_s3.requests import (
     checksum_value,
     condition_headers,
     delete_body,
+    delete_keys_body,
     fits_xml,
     range_header,
     reserved_fields,
@@ -124,8 +125,7 @@ class Objects(Calls):
         digests = {name: digest_in_memory(body, name, data) for name in needed} if needed else {}
         headers = self._announced
         if options.checksums:
-            digest = digest_in_memory(body, _CRC, data)
-            digests[_CRC] = digest
+            digests[_CRC] = digest = digest_in_memory(body, _CRC, data)
             headers = {**headers, _CRC_HEADER: checksum_value(digest)}
         payload = sha256(data).hexdigest() if options.signed_payload else UNSIGNED
         return Plan(data, len(data), headers, payload, None, digests)
@@ -134,8 +134,12 @@ class Objects(Calls):
         """How to send a body that is read piece by piece; arguments as above."""
         options, preset, anonymous = self._options, self._preset, self._account.anonymous
         signed = options.signed_payload and not anonymous
+        # On a plain connection the kernel can move a file whose digest the service checks.
+        moved = self._plain and (signed or options.checksums) and body.file is not None
+        hashed = signed and (moved or not preset.streaming)
         trailed = (
             options.checksums
+            and not moved
             and preset.trailers
             and not anonymous
             and (preset.streaming or not signed)
@@ -144,9 +148,9 @@ class Objects(Calls):
         wanted = set(needed)
         if options.checksums and not trailed:
             wanted.add(_CRC)
-        if signed and not preset.streaming:
+        if hashed:
             wanted.add("sha256")
-        outgoing = await prepare(body, tuple(sorted(wanted)), self.io)
+        outgoing = await prepare(body, tuple(sorted(wanted)), self.io, moved=moved)
         size, digests = outgoing.size, outgoing.digests
         if isinstance(outgoing.content, bytes):  # it was collected, and is small
             return self._in_memory(body, outgoing.content, needed)
@@ -154,7 +158,7 @@ class Objects(Calls):
         headers = dict(self._announced)
         if options.checksums and not trailed:
             headers[_CRC_HEADER] = checksum_value(digests[_CRC])
-        if signed and not preset.streaming:
+        if hashed:
             payload = digests["sha256"]
         elif trailed:
             payload = STREAMING_TRAILER if signed else STREAMING_UNSIGNED_TRAILER
@@ -176,13 +180,14 @@ class Objects(Calls):
         headers: Mapping[str, str],
         plan: Plan,
     ) -> Mapping[str, str]:
-        """Send a body; headers of the answer."""
+        """Send a body that is not in memory; headers of the answer."""
         content, _, _, payload, trailer, _ = plan
         try:
-            response = await self._send(
-                asked, "PUT", bucket, key, query, headers, content, payload, trailer
+            return await self._done(
+                await self._send(
+                    asked, "PUT", bucket, key, query, headers, content, payload, trailer
+                )
             )
-            return response.headers if response.data is not None else await self._done(response)
         finally:
             if isinstance(content, Collected):
                 content.close()
@@ -190,7 +195,7 @@ class Objects(Calls):
     async def put(self, request: PutRequest) -> PutResult:
         bucket, key, body, attributes, conditions, keep, write_id = request
         native = self._options.checksums
-        kept = tuple(name for name in keep if not (native and name == _CRC)) if keep else ()
+        kept = tuple([name for name in keep if not (native and name == _CRC)]) if keep else ()
         if not native and body.data is not None and _CRC not in kept:
             # Cheap where the bytes are in memory, and reads can be verified by it.
             kept = (*kept, _CRC)
@@ -213,16 +218,24 @@ class Objects(Calls):
         if conditions is not NO_CONDITIONS:
             headers = {**headers, **condition_headers(conditions, self._quoted)}
         try:
-            answer = await self._upload(_PUT, bucket, key, "", headers, plan)
+            if data is None:
+                answer = await self._upload(_PUT, bucket, key, "", headers, plan)
+            else:
+                response = await self._send(
+                    _PUT, "PUT", bucket, key, "", headers, data, plan.payload
+                )
+                answer = response.headers
+                if response.data is None:
+                    await self._body(response)
         except ObjectNotFoundError as error:
             raise unmet(error) from error
         except UnavailableError as error:
             if error.code == _RACED and conditions is not NO_CONDITIONS:
                 error.unsent = True
             raise
-        if native and _CRC not in digests and body.computes(_CRC):
+        if native and data is None and _CRC not in digests and body.computes(_CRC):
             digests = {**digests, _CRC: body.digest(_CRC)}
-        return PutResult(
+        return put_result(
             key,
             answer.get("etag", "").strip('"'),
             plan.size,
@@ -322,7 +335,11 @@ class Objects(Calls):
             listed = [item for item in items if fits_xml(item[0])]
         told: dict[tuple[str, str | None], Deleted] = {}
         if listed:
-            data = delete_body(listed, quiet=not self._versions)
+            quiet = not self._versions
+            if listed is items and versions.count(None) == len(versions):
+                data = delete_keys_body(keys, quiet)
+            else:
+                data = delete_body(listed, quiet)
             headers = {**self._options.read, **self._guard(data), "content-type": "application/xml"}
             payload = sha256(data).hexdigest()
             response = await self._send(

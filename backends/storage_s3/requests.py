@@ -212,13 +212,17 @@ def fits_xml(text: str) -> bool:
 
 def delete_body(items: Sequence[tuple[str, str | None]], quiet: bool) -> bytes:
     """Of DeleteObjects. With ``quiet`` the answer tells of failures alone."""
-    keys, versions = zip(*items, strict=True)
-    if versions.count(None) == len(versions):
-        # NUL is in no key that XML can carry, so all can be escaped in one go.
-        named = escape("\0".join(keys)).replace("\0", "</Key></Object><Object><Key>")
-        objects = f"<Object><Key>{named}</Key></Object>"
-    else:
-        objects = "".join([_object(key, version) for key, version in items])
+    return _delete("".join([_object(key, version) for key, version in items]), quiet)
+
+
+def delete_keys_body(keys: Sequence[str], quiet: bool) -> bytes:
+    """As `delete_body`, for keys without versions."""
+    # NUL is in no key that XML can carry, so all can be escaped in one go.
+    named = escape("\0".join(keys)).replace("\0", "</Key></Object><Object><Key>")
+    return _delete(f"<Object><Key>{named}</Key></Object>", quiet)
+
+
+def _delete(objects: str, quiet: bool) -> bytes:
     mode = "<Quiet>true</Quiet>" if quiet else ""
     return f"<Delete {_XMLNS}>{mode}{objects}</Delete>".encode()
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 from storage_core.checksum import ALGORITHMS
 from storage_core.errors import UnavailableError
 from storage_core.http.dates import parse_http_date, parse_iso_date
+from storage_core.http.fields import plain
 from storage_core.http.metadata import decode_value, split_reserved
 from storage_core.http.xml import Element, parse_xml
 from storage_core.model import (
@@ -22,6 +23,7 @@ from storage_core.model import (
     UploadInfo,
     VersionSummary,
 )
+from storage_s3.columns import info_of
 from storage_s3.requests import CHECKSUM, FIELD, META
 
 DEFAULT_TYPE: Final = "binary/octet-stream"
@@ -47,6 +49,7 @@ def object_info(key: str, headers: Mapping[str, str], size: int, versions: bool)
     Raises:
         UnavailableError: they do not tell when it was written.
     """
+    headers = plain(headers)
     try:
         modified = parse_http_date(headers["last-modified"])
     except (KeyError, ValueError):
@@ -54,7 +57,8 @@ def object_info(key: str, headers: Mapping[str, str], size: int, versions: bool)
     metadata: Mapping[str, str] = EMPTY
     checksums: dict[str, str] = {}
     write_id = None
-    if META in " ".join(headers):  # most have none, which one search tells
+    named = " ".join(headers)
+    if META in named:  # most have none, which one search tells
         fields = {name[len(META) :]: headers[name] for name in headers if name.startswith(META)}
         user, own = split_reserved(fields)
         metadata = _completed(user, own)
@@ -64,12 +68,13 @@ def object_info(key: str, headers: Mapping[str, str], size: int, versions: bool)
             for name, digest in own.items()
             if name in ALGORITHMS and _HEX(digest) and len(digest) == 2 * ALGORITHMS[name][1]
         }
-    for name, header in _CHECKSUMS:
-        if (text := headers.get(header)) is not None and (found := digest_of(text)) is not None:
-            checksums[name] = found
+    if CHECKSUM in named:
+        for name, header in _CHECKSUMS:
+            if (text := headers.get(header)) is not None and (found := digest_of(text)) is not None:
+                checksums[name] = found
     kind = headers.get("content-type")
     encoding = headers.get("content-encoding")
-    return ObjectInfo(
+    return info_of(
         key,
         size,
         headers.get("etag", "").strip('"'),

@@ -110,7 +110,8 @@ class S3Settings(BaseModel):
     payload: Literal["auto", "signed", "unsigned"] = Field(
         default="auto",
         description="Whether bodies are part of the signature. `auto` signs them over plain"
-        " http; over TLS they are protected, and hashing them costs time.",
+        " http; over TLS they are protected, and hashing them costs time. `unsigned` over plain"
+        " http saves that time where nobody can change what is on its way.",
     )
     checksum: Literal["auto", "crc32c", "none"] = Field(
         default="auto",

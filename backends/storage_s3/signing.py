@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from operator import itemgetter
 from time import gmtime, strftime
 from typing import NamedTuple
 from urllib.parse import quote
+
+from storage_core.http.head import Lines, template_of
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 STREAMING = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -27,6 +28,8 @@ MAX_EXPIRES = 7 * 24 * 3600
 """Seconds a presigned link can be good for at most."""
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+_OPEN = "\0"  # is in no name and no host
+_MAX_LAYOUTS = 1024
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9._~/-]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
@@ -69,45 +72,31 @@ def signing_key(secret_access_key: str, date: str, region: str, service: str) ->
 
 
 class _Layout(NamedTuple):
-    """How the headers of a request are put in order; depends on their names alone."""
+    """How headers are signed and sent; depends on their names, the host and the second alone.
 
-    names: tuple[str, ...]
-    values: Callable[[Mapping[str, str]], tuple[str, ...]]
+    Attributes:
+        ordered: Puts values given in another order than this one into it; None for none.
+        template: Lines of the headers and the list of their names, as they are signed.
+        lines: The same lines as they are sent; None where the transport has a say in them.
+        names: Of the headers as they are sent, ``authorization`` the last.
+        authorization: All of that header but the signature.
+    """
+
+    ordered: Callable[[tuple[str, ...]], tuple[str, ...]] | None
     template: str
-    signed: str
-    signed_query: str
-
-
-@lru_cache(maxsize=1024)
-def _layout(*names: str) -> _Layout:
-    """The layout of these headers and ``host``."""
-    ordered = tuple(sorted({"host", *names}))
-    signed = ";".join(ordered)
-    lines = "".join(f"{name.replace('%', '%%')}:%s\n" for name in ordered)
-    values = itemgetter(*ordered) if len(ordered) > 1 else _only_host
-    return _Layout(ordered, values, lines, signed, quote(signed, safe=""))
-
-
-def _only_host(headers: Mapping[str, str]) -> tuple[str, ...]:
-    return (headers["host"],)
-
-
-def _header_block(layout: _Layout, headers: Mapping[str, str]) -> str:
-    block = layout.template % layout.values(headers)
-    # Spaces around a value are not signed, and several within it count as one. Most values
-    # have none at all, which the whole block tells at once.
-    if " " in block or "\t" in block:
-        block = layout.template % tuple(" ".join(headers[name].split()) for name in layout.names)
-    return block
+    lines: str | None
+    names: tuple[str, ...]
+    authorization: str
 
 
 class _Second:
     """All that is signed and depends on the second alone."""
 
-    __slots__ = ("authorization", "date", "inner", "number", "outer", "query", "scope")
+    __slots__ = ("_layouts", "authorization", "date", "inner", "number", "outer", "query", "scope")
 
     def __init__(self, number: int, keys: Keys, day: _Day) -> None:
         self.number = number
+        self._layouts: dict[tuple[str, tuple[str, ...]], _Layout] = {}
         self.date = date = strftime("%Y%m%dT%H%M%SZ", gmtime(number))
         self.scope = scope = f"{day.date}/{day.scope}"
         self.authorization = f"{ALGORITHM} Credential={keys.access_key_id}/{scope}, SignedHeaders="
@@ -121,6 +110,31 @@ class _Second:
         self.inner = day.inner.copy()
         self.inner.update(f"{ALGORITHM}\n{date}\n{scope}\n".encode())
         self.outer = day.outer
+
+    def layout(self, host: str, names: tuple[str, ...]) -> _Layout:
+        """The layout of these headers, ``host`` and ``x-amz-date``."""
+        layout = self._layouts.get((host, names))
+        if layout is None:
+            if len(self._layouts) >= _MAX_LAYOUTS:
+                self._layouts.clear()
+            self._layouts[host, names] = layout = self._laid_out(host, names)
+        return layout
+
+    def _laid_out(self, host: str, names: tuple[str, ...]) -> _Layout:
+        fixed = {"host": host, "x-amz-date": self.date}
+        ordered = sorted({*fixed, *names})
+        signed = ";".join(ordered)
+        lines = "".join([f"{name}:{fixed.get(name, _OPEN)}\n" for name in ordered])
+        places = [names.index(name) for name in ordered if name not in fixed]
+        given = [names[place] for place in places]
+        sent = (*given, "x-amz-date", "authorization")
+        return _Layout(
+            None if places == sorted(places) else itemgetter(*places),
+            f"{lines}\n{signed}\n".replace("%", "%%").replace(_OPEN, "%s"),
+            template_of(sent),
+            sent,
+            f"{self.authorization}{signed}, Signature=",
+        )
 
     def signature(self, canonical_request: str) -> str:
         inner = self.inner.copy()
@@ -164,13 +178,28 @@ class Signer:
         service: ``"s3"``, which carries the hash of the payload in a header of its own.
     """
 
-    __slots__ = ("_day", "_payload_header", "_second", "_service", "_token", "keys", "region")
+    __slots__ = (
+        "_added",
+        "_day",
+        "_hashed",
+        "_last",
+        "_second",
+        "_service",
+        "_token",
+        "keys",
+        "region",
+    )
 
     def __init__(self, keys: Keys, region: str, service: str = "s3") -> None:
         self.keys = keys
         self.region = region
         self._service = service
-        self._payload_header = service == "s3"
+        token = keys.session_token
+        self._last: tuple[str, ...] = (token,) if token else ()
+        self._hashed = service == "s3"
+        self._added: tuple[str, ...] = ("x-amz-content-sha256",) if self._hashed else ()
+        if token:
+            self._added = (*self._added, "x-amz-security-token")
         self._token = (
             f"&X-Amz-Security-Token={quote(keys.session_token, safe='')}"
             if keys.session_token
@@ -198,7 +227,7 @@ class Signer:
         headers: Mapping[str, str],
         payload: str,
         now: float,
-    ) -> dict[str, str]:
+    ) -> Mapping[str, str]:
         """Headers of a request, signed.
 
         Args:
@@ -219,18 +248,21 @@ class Signer:
         second = self._second
         if second.number != number:
             second = self._at(number)
-        signed = {**headers, "x-amz-date": second.date, "host": host}
-        if self._payload_header:
-            signed["x-amz-content-sha256"] = payload
-        if self._token:
-            signed["x-amz-security-token"] = self.keys.session_token or ""
-        layout = _layout(*signed)
-        block = _header_block(layout, signed)
-        canonical = f"{method}\n{path}\n{query}\n{block}\n{layout.signed}\n{payload}"
-        signature = second.signature(canonical)
-        del signed["host"]
-        signed["authorization"] = f"{second.authorization}{layout.signed}, Signature={signature}"
-        return signed
+        layout = second.layout(host, (*headers, *self._added))
+        given = headers.values()
+        values = (*given, payload, *self._last) if self._hashed else (*given, *self._last)
+        if layout.ordered is not None:
+            values = layout.ordered(values)
+        block = layout.template % values
+        # Spaces around a value are not signed, and several within count as one. Most values have
+        # none at all, which the whole block tells at once.
+        if " " in block or "\t" in block:
+            block = layout.template % tuple([" ".join(value.split()) for value in values])
+        signature = second.signature(f"{method}\n{path}\n{query}\n{block}{payload}")
+        sent = (*values, second.date, layout.authorization + signature)
+        if layout.lines is None:
+            return dict(zip(layout.names, sent, strict=True))
+        return Lines(layout.names, sent, layout.lines % sent)
 
     def presign(
         self,
@@ -260,17 +292,17 @@ class Signer:
         if second.number != number:
             second = self._at(number)
         if headers:
-            layout = _layout(*headers)
-            block = _header_block(layout, {**headers, "host": host})
+            ordered = sorted({"host": host, **headers}.items())
+            names = [name for name, _ in ordered]
+            signed, shown = ";".join(names), "%3B".join([quote(name, safe="") for name in names])
+            block = "".join([f"{name}:{' '.join(value.split())}\n" for name, value in ordered])
         else:
-            layout = _HOST
+            signed = shown = "host"
             block = f"host:{host}\n"
-        own = f"{second.query}{expires_in}{self._token}&X-Amz-SignedHeaders={layout.signed_query}"
+        own = f"{second.query}{expires_in}{self._token}&X-Amz-SignedHeaders={shown}"
         if query:
             own = f"{own}&{query}" if query > "X-B" else _merged(own, query)
-        signature = second.signature(
-            f"{method}\n{path}\n{own}\n{block}\n{layout.signed}\n{payload}"
-        )
+        signature = second.signature(f"{method}\n{path}\n{own}\n{block}\n{signed}\n{payload}")
         return f"{path}?{own}&X-Amz-Signature={signature}"
 
     def seed(self, headers: Mapping[str, str]) -> Seed:
@@ -283,9 +315,6 @@ class Signer:
         key = signing_key(self.keys.secret_access_key, date[:8], self.region, self._service)
         scope = f"{date[:8]}/{self.region}/{self._service}/aws4_request"
         return Seed(headers["authorization"][-64:], date, scope, key)
-
-
-_HOST = _layout()
 
 
 def _merged(own: str, query: str) -> str:

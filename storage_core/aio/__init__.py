@@ -20,6 +20,8 @@ from storage_core.aio.storage import (
     open_driver,
     open_url,
 )
+from storage_core.aio.sync import sync, verify
+from storage_core.aio.tree import AsyncTree
 from storage_core.aio.upload import AsyncUpload
 from storage_core.aio.writer import AsyncWriter
 
@@ -29,9 +31,12 @@ __all__ = [
     "AsyncReader",
     "AsyncSeekableReader",
     "AsyncStorage",
+    "AsyncTree",
     "AsyncUpload",
     "AsyncWriter",
     "open",
     "open_driver",
     "open_url",
+    "sync",
+    "verify",
 ]

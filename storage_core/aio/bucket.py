@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from storage_core.aio.listing import AsyncListing
 from storage_core.aio.reader import AsyncReader, OpeningReader
 from storage_core.aio.seekable import AsyncSeekableReader
+from storage_core.aio.transfers import AsyncTransfers
 from storage_core.aio.upload import AsyncUpload
 from storage_core.aio.writer import AsyncWriter
 from storage_core.core import immediate
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from storage_core.core.immediate import GetArguments
 
 
-class AsyncBucket:
+class AsyncBucket(AsyncTransfers):
     """The objects of one bucket.
 
     Every method may also raise `BucketNotFoundError`, `PermissionDeniedError`,

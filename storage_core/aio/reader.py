@@ -69,9 +69,15 @@ class AsyncReader:
     async def readinto(self, buffer: bytearray | memoryview) -> int:
         """As `storage_core.Reader.readinto`."""
         view = memoryview(buffer).cast("B")
-        data = await self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        data = self._core.read_memory(len(view))
+        if data is not None:
+            view[: len(data)] = data
+            return len(data)
+        try:
+            return await self._run(self._core.readinto(view))
+        except CancelledError:
+            self._core.interrupted()
+            raise
 
     @property
     def closed(self) -> bool:
@@ -118,7 +124,7 @@ class OpeningReader:
         return self._reader
 
     def __await__(self) -> Generator[Any, None, AsyncReader]:
-        return self._open().__await__()
+        return self._coroutine.__await__()
 
     async def __aenter__(self) -> AsyncReader:
         return await self._open()

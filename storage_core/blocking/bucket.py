@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from storage_core.blocking.listing import Listing
 from storage_core.blocking.reader import Reader
+from storage_core.blocking.transfers import Transfers
 from storage_core.blocking.upload import Upload
 from storage_core.blocking.writer import Writer
 from storage_core.core.attributes import make_attributes, read_conditions, write_conditions
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from storage_core.core.bucket import BucketCore
 
 
-class Bucket:
+class Bucket(Transfers):
     """The objects of one bucket.
 
     Every method may also raise `BucketNotFoundError`, `PermissionDeniedError`,

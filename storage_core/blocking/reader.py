@@ -66,11 +66,9 @@ class Reader:
         return self._run(self._core.read(size)) if data is None else data
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        """Fill a buffer as far as one read goes; the number of bytes, 0 at the end."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
+        """As `read`, into a buffer, which is filled where the transport can; the number of
+        bytes, 0 at the end."""
+        return self._run(self._core.readinto(memoryview(buffer).cast("B")))
 
     def readable(self) -> bool:
         """True: with the following, what `io.TextIOWrapper` asks of a file."""

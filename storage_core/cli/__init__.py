@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from storage_core.cli import status
 from storage_core.cli.output import PROGRAM, Output
+from storage_core.cli.signals import Terminated, unwinding
 from storage_core.errors import StorageError
-
-
-class _Terminated(BaseException):
-    """SIGTERM; unwinds like a Ctrl-C, so that nothing half-written stays behind."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,25 +22,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    before = signal.signal(signal.SIGTERM, _on_terminate)
-    try:
-        result = _guarded(given)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return status.INTERRUPTED
-    except _Terminated:
-        return status.TERMINATED
-    except BrokenPipeError:
-        _give_up_output()
-        return status.OUTPUT_CLOSED
-    else:
+    with unwinding():
+        try:
+            result = _guarded(given)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            return status.INTERRUPTED
+        except Terminated:
+            return status.TERMINATED
+        except BrokenPipeError:
+            _give_up_output()
+            return status.OUTPUT_CLOSED
         return result
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _on_terminate(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated
 
 
 def _guarded(arguments: list[str]) -> int:

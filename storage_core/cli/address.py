@@ -105,7 +105,7 @@ def parse_object(text: str) -> Address:
 
 
 def parse_group(text: str) -> Address:
-    """Read what ``-r`` works on: a bucket, or a prefix that ends with ``/``.
+    """Read what many objects are in: a bucket, or a prefix that ends with ``/``.
 
     A prefix that ends within a name would take ``logs-old`` along with ``logs``.
 
@@ -115,7 +115,7 @@ def parse_group(text: str) -> Address:
     address = parse_within_bucket(text)
     if not address.is_group:
         raise UsageError(
-            f"-r takes a bucket or a prefix that ends with '/'; {text!r} would take keys along"
+            f"a bucket or a prefix that ends with '/' goes here; {text!r} would take keys along"
             f" that only begin alike. Write {text + '/'!r}"
         )
     return address

@@ -21,8 +21,9 @@ _SHARED = Group("Options of all commands", sort_key=100)
 # Commands as module:function below this package; a module is imported when its command runs.
 _COMMANDS: tuple[tuple[Group, tuple[str, ...]], ...] = (
     (_OBJECTS, ("listing:ls", "listing:stat")),
-    (_OBJECTS, ("transfer:cat", "transfer:put", "transfer:get")),
-    (_OBJECTS, ("objects:rm", "objects:cp", "objects:mv", "objects:presign")),
+    (_OBJECTS, ("get:cat", "put:put", "get:get")),
+    (_OBJECTS, ("copying:cp", "copying:mv", "objects:rm", "objects:presign")),
+    (_OBJECTS, ("syncing:sync", "syncing:verify", "transfers:transfers")),
     (_BUCKETS, ("buckets:mb", "buckets:rb", "local:fsck", "local:import_tree")),
     (_PROFILES, ("profiles:profiles", "profiles:doctor")),
     (_SERVICES, ("serve:serve", "conformance:conformance", "completion:completion")),

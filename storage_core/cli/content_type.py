@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mimetypes import MimeTypes
+
 _MORE = {
     ".avif": "image/avif",
     ".geojson": "application/geo+json",
@@ -30,11 +36,16 @@ def guess(name: str) -> str | None:
 
     Only the types Python brings along count, so that every machine gives the same answer.
     """
-    import mimetypes
+    # "x/" keeps a name such as "data:,.csv" from being taken for a URL.
+    content_type, encoding = _types().guess_type("x/" + name.rpartition("/")[2])
+    return _COMPRESSED.get(encoding) if encoding else content_type
 
-    types = mimetypes.MimeTypes()
+
+@cache
+def _types() -> MimeTypes:
+    from mimetypes import MimeTypes
+
+    types = MimeTypes()
     for suffix, known in _MORE.items():
         types.add_type(known, suffix)
-    # "x/" keeps a name such as "data:,.csv" from being taken for a URL.
-    content_type, encoding = types.guess_type("x/" + name.rpartition("/")[2])
-    return _COMPRESSED.get(encoding) if encoding else content_type
+    return types

@@ -13,6 +13,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _DURATION = re.compile(r"(\d{1,9})([smhdw]?)", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?(B|[KMGT](?:i?B)?|)", re.ASCII | re.IGNORECASE)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -26,6 +27,16 @@ def size_text(size: int) -> str:
             break
         value /= 1024
     return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+
+
+def size_pair(done: int, total: int | None) -> str:
+    """Bytes done of a total in the unit of the larger one, such as ``1.5/32.0 MiB``."""
+    if total is None:
+        return size_text(done)
+    power = next((power for power in range(len(_UNITS)) if total < 1000 * 1024**power), 6)
+    if not power:
+        return f"{done}/{total} B"
+    return f"{done / 1024**power:.1f}/{total / 1024**power:.1f} {_UNITS[power]}"
 
 
 def count(number: int, thing: str) -> str:
@@ -62,6 +73,27 @@ def parse_duration(text: str) -> int:
     if not seconds:
         raise UsageError(f"{text!r} is not a duration; write seconds, or such as 15m, 2h, 7d, 1w")
     return seconds
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as ``65536``, ``64K``, ``8MiB``, ``1.5G`` or ``10MB``: K, M, G and T
+    are powers of 1024 as KiB is, KB is 1000.
+
+    Raises:
+        UsageError: it is none, or less than a byte.
+    """
+    found = _SIZE.fullmatch(text)
+    size = int(float(found[1]) * _scale(found[2].upper())) if found else 0
+    if not size:
+        raise UsageError(f"{text!r} is not a size; write bytes, or such as 64K, 8MiB, 1.5G, 10MB")
+    return size
+
+
+def _scale(unit: str) -> int:
+    if unit in {"", "B"}:
+        return 1
+    base = 1000 if unit[1:] == "B" else 1024
+    return int(base ** (1 + "KMGT".index(unit[0])))
 
 
 def parse_pairs(texts: list[str] | None, what: str) -> dict[str, str]:

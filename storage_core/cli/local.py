@@ -10,7 +10,7 @@ from storage_core.cli.address import Address, parse, parse_group
 from storage_core.cli.formats import count, size_text
 from storage_core.cli.options import NoClobber
 from storage_core.cli.output import record
-from storage_core.cli.progress import Progress
+from storage_core.cli.progress import Bars, Counter
 from storage_core.cli.session import Session, This
 from storage_core.cli.status import INTEGRITY, Failed, UsageError
 from storage_core.errors import UnsupportedError
@@ -74,12 +74,13 @@ def fsck(
     if where.key:
         raise UsageError(f"{address!r} names an object; fsck takes a bucket")
     check, name = _method(session, where, "fsck")
-    with Progress(session.out, "checking") as progress:
+    with Bars(session.out, "checking") as bars:
+        counter = Counter(bars)
         report: _CheckReport = check(
             bucket=name,
             repair=repair,
             deep=deep,
-            progress=lambda report: progress.reach(report.bytes),
+            progress=lambda report: counter.reach(report.bytes),
         )
     for finding in report.findings:
         session.out.result({"type": "finding", **record(finding)}, _finding_text(finding))
@@ -140,13 +141,14 @@ def import_tree(
         raise UsageError(f"{folder!r} is no folder; 'storage put' stores single files")
     take_in, name = _method(session, where, "import_tree")
     prefix = str(getattr(session.storage(where.profile).driver, "prefix", "")) + where.key
-    with Progress(session.out, folder) as progress:
+    with Bars(session.out, folder) as bars:
+        counter = Counter(bars)
         report: _ImportReport = take_in(
             name,
             folder,
             prefix=prefix,
             overwrite=not no_clobber,
-            progress=lambda report: progress.reach(report.bytes),
+            progress=lambda report: counter.reach(report.bytes),
         )
     for skipped in report.skipped:
         session.out.note(f"left out: {skipped.place}: {skipped.reason}")

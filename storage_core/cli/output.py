@@ -100,9 +100,19 @@ class Output:
         else:
             text = message_of(error)
             where = f"{context}: " if context else ""
-            lines = [clean(line) for line in f"{where}{text}".split("\n")]
+            notes = getattr(error, "__notes__", ())
+            lines = [clean(line) for line in "\n".join((f"{where}{text}", *notes)).split("\n")]
             sys.stderr.write(f"{PROGRAM}: " + "\n  ".join(lines) + "\n")
         return status
+
+    def interrupted(self, text: str, remedy: str) -> None:
+        """Tell how far a command came that is ended by a signal, and what to do now."""
+        sys.stdout.flush()
+        message = f"{text}; {remedy}" if remedy else text
+        if self.json:
+            sys.stderr.write(dumps({"interrupted": {"message": message}}) + "\n")
+        else:
+            sys.stderr.write(f"{PROGRAM}: {clean(message)}\n")
 
 
 def message_of(error: BaseException) -> str:
@@ -124,6 +134,8 @@ def _error_record(error: Exception, context: str, status: int) -> dict[str, obje
             if (value := getattr(error, name)) is not None:
                 found[name] = value
         found["retryable"] = error.retryable
+    if notes := getattr(error, "__notes__", ()):
+        found["notes"] = list(notes)
     return found
 
 

@@ -1,91 +1,85 @@
-"""Progress of long transfers: a bar on standard error, on a terminal only."""
+"""Progress of long transfers: a line with a bar on standard error, on a terminal only."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from typing import IO, TYPE_CHECKING, Protocol
+from collections import deque
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from storage_core.cli.formats import clean
+from storage_core.cli.formats import clean, count, size_pair, size_text
 from storage_core.cli.output import Output
+from storage_core.transfer.progress import Meter, OnProgress, Progress
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.console import RenderableType
+    from rich.live import Live
 
 LONG = 8 * 1024**2
 """Bytes from which on a transfer is worth a bar."""
 SOON = 1.0
 """Seconds after which a bar appears, however few the bytes."""
+EVERY = 0.1
+"""Seconds between two drawings."""
+_BAR = 24
+"""Columns of the bar."""
 
 
-class Progress:
-    """Counts bytes, and shows a bar as soon as that is worth it.
+class Bars:
+    """Shows how far a transfer has come, as soon as that is worth it.
+
+    Transfers tell of their progress from threads of theirs. One thread here draws it, and
+    writes the lines of results above it, all that have come in together: a terminal is slower
+    than a transfer of small objects.
 
     Args:
         out: Says whether progress is wanted.
-        what: Text before the bar.
-        total: Bytes to come, None if unknown.
+        what: Text before the bar while nothing is known of what is under way.
     """
 
-    def __init__(self, out: Output, what: str, total: int | None = None) -> None:
+    def __init__(self, out: Output, what: str) -> None:
         self._wanted = not (out.quiet or out.json) and sys.stderr.isatty()
         self._what = what
-        self._total = total
-        self._began = time.monotonic()
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
-        self.done = 0
+        self._lines: deque[str] = deque()
+        self._ended = threading.Event()
+        self._drawer: threading.Thread | None = None
+        self._began: float | None = None
+        self._lost: OSError | None = None
+        self.latest: Progress | None = None
+        """How far it is, for anybody who asks."""
 
     @property
     def wanted(self) -> bool:
-        """Whether there will be a bar if it takes long; if not, nobody need count."""
+        """Whether there will be a bar if it takes long."""
         return self._wanted
 
-    def advance(self, size: int) -> None:
-        """So many bytes more."""
-        self.reach(self.done + size)
+    @property
+    def progress(self) -> OnProgress:
+        """What a transfer calls."""
+        return self._update
 
-    def reach(self, done: int, what: str | None = None) -> None:
-        """So many bytes in all, and what is under way now."""
-        self.done = done
-        if what is not None:
-            self._what = what
+    def line(self, text: str) -> None:
+        """A line of a result, for people.
+
+        Raises:
+            OSError: standard output took none of those before.
+        """
+        if self._lost is not None:
+            raise self._lost
+        self._lines.append(text)
+
+    def _update(self, progress: Progress) -> None:
+        self.latest = progress
+
+    def __enter__(self) -> Bars:
         if self._wanted:
-            if self._bar is None:
-                self._start_if_long()
-            if self._bar is not None and self._task is not None:
-                self._bar.update(self._task, completed=done, description=clean(self._what))
-
-    def _start_if_long(self) -> None:
-        expected = self._total or self.done
-        if expected < LONG and time.monotonic() - self._began < SOON:
-            return
-        from rich import progress
-        from rich.console import Console
-        from rich.table import Column
-
-        self._bar = progress.Progress(
-            progress.TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-            ),
-            progress.BarColumn(bar_width=24),
-            progress.DownloadColumn(binary_units=True),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
-            expand=True,
-            # Lines of results go above the bar, unless they go elsewhere.
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        self._task = self._bar.add_task(clean(self._what), total=self._total)
-        self._bar.start()
-
-    def __enter__(self) -> Progress:
+            self._drawer = threading.Thread(target=self._draw, name="storage-bars", daemon=True)
+            self._drawer.start()
         return self
 
     def __exit__(
@@ -94,48 +88,129 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._drawer is not None:
+            self._ended.set()
+            self._drawer.join()
+            self._write_lines(None)  # there are some if it could not draw
+            if self._lost is not None and kind is None:
+                raise self._lost
+
+    def _draw(self) -> None:
+        live: Live | None = None
+        try:
+            ended = False
+            while not ended:
+                ended = self._ended.wait(EVERY)
+                if live is None and not ended and self._is_long():
+                    live = _start()
+                self._write_lines(live)
+                if live is not None and self.latest is not None:
+                    live.update(_drawn(self.latest, self._what), refresh=True)
+        except OSError as error:
+            self._lost = error
+        finally:
+            if live is not None:
+                with suppress(OSError):
+                    live.stop()
+
+    def _is_long(self) -> bool:
+        now, moment = self.latest, time.monotonic()
+        if now is None:
+            return False
+        if self._began is None:
+            self._began = moment
+        return (now.total_bytes or now.bytes) >= LONG or moment - self._began > SOON
+
+    def _write_lines(self, live: Live | None) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if not lines:
+            return
+        text = "\n".join(lines)
+        # Above the bar, unless they go elsewhere.
+        if live is None or not sys.stdout.isatty():
+            _write(text)
+        else:
+            live.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-class _Readable(Protocol):
-    """What bytes are read from."""
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    if sys.stdout.isatty():
+        sys.stdout.flush()
 
-    def read(self, size: int, /) -> bytes: ...
+
+def _start() -> Live:
+    from rich.console import Console
+    from rich.live import Live
+
+    live = Live(
+        console=Console(stderr=True),
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    live.start()
+    return live
 
 
-class Counted:
-    """A source of bytes whose reading is counted.
+def _drawn(now: Progress, what: str) -> RenderableType:
+    """One line: what is under way, a bar, bytes, rate, time left, objects, failures."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    by_bytes = bool(now.bytes or now.total_bytes)
+    done, total = (now.bytes, now.total_bytes) if by_bytes else (now.objects, now.total_objects)
+    bar = ProgressBar(total, min(done, total) if total else 0, width=_BAR, pulse=not total)
+    cells: list[tuple[RenderableType, str]] = [(bar, "")]
+    if by_bytes:
+        cells.append((Text(size_pair(now.bytes, now.total_bytes)), "green"))
+        cells.append((Text(f"{size_text(int(now.rate))}/s"), "red"))
+        cells.append((Text(_left(now)), "cyan"))
+    if now.total_objects != 1 or not by_bytes:
+        of = "" if now.total_objects is None else f"/{now.total_objects}"
+        cells.append(
+            (Text(f"{now.objects}{of} {count(now.objects, 'object').split()[1]}"), "green")
+        )
+    if now.failed:
+        cells.append((Text(f"{now.failed} failed"), "red"))
+    name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    rest = [Column(no_wrap=True, style=style) for _, style in cells]
+    table = Table.grid(name, *rest, padding=(0, 1), expand=True)
+    table.add_row(Text(clean(now.current or what)), *(cell for cell, _ in cells))
+    return table
+
+
+def _left(now: Progress) -> str:
+    """Time to the end of what is known of, as hours, minutes and seconds."""
+    if now.total_bytes is None or now.rate <= 0:
+        return "-:--:--"
+    return str(timedelta(seconds=max(0, round((now.total_bytes - now.bytes) / now.rate))))
+
+
+class Counter:
+    """Counts the bytes of what is no transfer of the engine's.
 
     Args:
-        source: Gives bytes.
-        progress: Counts.
+        bars: Shows them.
+        total: Bytes to come, None if unknown.
     """
 
-    def __init__(self, source: _Readable, progress: Progress) -> None:
-        self._source = source
-        self._progress = progress
-        self._before = progress.done
-        self._read = 0
+    def __init__(self, bars: Bars, total: int | None = None) -> None:
+        self._meter = Meter(bars.progress)
+        self._meter.expect(1, total)
+        self._done = 0
 
-    def read(self, size: int, /) -> bytes:
-        data = self._source.read(size)
-        self._read += len(data)
-        self._progress.reach(self._before + self._read)
-        return data
+    def advance(self, size: int) -> None:
+        """So many bytes more."""
+        self._done += size
+        self._meter.moved(size)
 
+    def reach(self, done: int) -> None:
+        """So many bytes in all."""
+        self.advance(done - self._done)
 
-class CountedFile(Counted):
-    """As `Counted`, for a file that may be able to seek."""
-
-    def __init__(self, file: IO[bytes], progress: Progress) -> None:
-        super().__init__(file, progress)
-        self._file = file
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        # A body is rewound to be sent again: what was counted counts no more.
-        self._read = 0
-        return self._file.seek(offset, whence)
+    def finish(self) -> None:
+        """It is done."""
+        self._meter.end()
+        self._meter.finish()

@@ -34,6 +34,11 @@ _HOPELESS = (
 )
 
 
+def is_hopeless(error: Exception) -> bool:
+    """Whether what was tried on one object would fail alike for every further one."""
+    return isinstance(error, _HOPELESS)
+
+
 class Session:
     """The configuration, the storages opened so far, and what has failed.
 
@@ -87,7 +92,7 @@ class Session:
             if isinstance(error, BrokenPipeError):
                 raise
             self._failures.add(self.out.error(error, context))
-            if isinstance(error, _HOPELESS):
+            if is_hopeless(error):
                 self.check()
 
     def failed(self, error: Exception, context: str = "") -> None:

@@ -26,7 +26,7 @@ MEANINGS = {
     CONFLICT: "it exists already, is not empty, was changed, or a condition does not hold",
     DENIED: "not permitted, or the credentials are not accepted",
     CONFIG: "the configuration, a profile or a driver is missing or wrong",
-    INTEGRITY: "bytes do not match their checksum or size",
+    INTEGRITY: "bytes do not match their checksum or size, or two trees differ",
     UNSUPPORTED: "the profile does not offer this",
     TRANSIENT: "the service is out of order or too slow; the same command may succeed later",
     INTERRUPTED: "interrupted by Ctrl-C",

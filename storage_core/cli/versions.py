@@ -8,7 +8,7 @@ from storage_core.cli.address import parse_object, parse_within_bucket
 from storage_core.cli.formats import time_text
 from storage_core.cli.output import record
 from storage_core.cli.session import This
-from storage_core.cli.transfer import tell_stored
+from storage_core.cli.telling import tell_stored
 
 
 def ls(address: str, /, *, session: This) -> None:

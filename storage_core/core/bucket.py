@@ -14,7 +14,7 @@ from storage_core.core import copying
 from storage_core.core.bodies import Data, make_body
 from storage_core.core.listing import Pages
 from storage_core.core.reader import ReaderCore
-from storage_core.core.sending import Settle, send
+from storage_core.core.sending import Settle, send, send_again
 from storage_core.core.settling import look, new_write_id, settle_write, unknown
 from storage_core.core.upload import UploadCore, public_upload_id, split_upload_id
 from storage_core.core.writer import WriterCore
@@ -147,13 +147,9 @@ class BucketCore:
         if attributes is not NO_ATTRIBUTES:
             attributes = attribute_rules.checked(client, attributes)
         deadline = client.deadline(seconds)
+        names = self.digests_to_compute(compute)
         body = make_body(
-            data,
-            client.runtime,
-            size=size,
-            expected=checksums,
-            compute=self.digests_to_compute(compute),
-            deadline=deadline,
+            data, client.runtime, size=size, expected=checksums, compute=names, deadline=deadline
         )
         if not self._fits_one_put(body):
             # The declared digests are the body's to check, and computed as those asked for.
@@ -164,14 +160,21 @@ class BucketCore:
         if compute or checksums:
             asked = dict.fromkeys((*compute, *(checksums or ())))
             keep = tuple(name for name in asked if name in capabilities.checksums)
-        request = PutRequest(
-            self.name, key, body, attributes, conditions, keep, self.write_id(conditions)
-        )
-        settle: Settle[PutResult] | None = None
-        if conditions is not NO_CONDITIONS:
-            settle = self._settles_put(request, deadline)
+        write_id = None if conditions is NO_CONDITIONS else self.write_id(conditions)
+        request = PutRequest(self.name, key, body, attributes, conditions, keep, write_id)
+        if client.closed:
+            client.check_open()
         put = client.driver.put
-        result = await send(client, "put", put, request, deadline, body=body, settle=settle)
+        try:
+            if deadline is None:
+                result = await put(request)
+            else:
+                result = await client.runtime.within(deadline.left(), put(request))
+        except Exception as failure:  # noqa: BLE001 - classified like every driver error
+            settle = None if conditions is NO_CONDITIONS else self._settles_put(request, deadline)
+            result = await send_again(
+                client, "put", put, request, failure, deadline, body=body, settle=settle
+            )
         if body.algorithms <= result.checksums.keys():
             return result
         return replace(result, checksums={**result.checksums, **body.digests()})

@@ -15,6 +15,7 @@ from storage_core.core.settings import LinkSettings, RetryPolicy
 from storage_core.errors import (
     ClosedError,
     InvalidRequestError,
+    RateLimitedError,
     StorageError,
     UnsupportedError,
 )
@@ -66,6 +67,7 @@ class Client:
     Attributes:
         profile: Name of the profile, for messages.
         now: The clock for links and expiry; tests inject their own.
+        throttled: How often the service said to slow down so far, or was too busy to answer.
     """
 
     __slots__ = (
@@ -79,6 +81,7 @@ class Client:
         "profile",
         "retry",
         "runtime",
+        "throttled",
     )
 
     def __init__(
@@ -102,6 +105,7 @@ class Client:
         self.links = links
         self.now = now
         self.closed = True
+        self.throttled = 0
 
     async def open(self) -> None:
         """Open the driver; its capabilities may only be known now."""
@@ -282,4 +286,6 @@ class Client:
         if error is not failure:
             error.__cause__ = failure
         error.attempts = attempts
+        if isinstance(error, RateLimitedError) or error.status == 503:
+            self.throttled += 1
         return error.with_context(operation, bucket, key)

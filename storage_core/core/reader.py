@@ -3,8 +3,9 @@ connection breaks, and never mixed from two objects."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage_core import checksum
 from storage_core.core.retry import Deadline
@@ -18,7 +19,7 @@ from storage_core.errors import (
     PreconditionFailedError,
     StorageError,
 )
-from storage_core.model import NO_CONDITIONS, ByteRange, Conditions, ObjectInfo
+from storage_core.model import NO_CONDITIONS, Buffer, ByteRange, Conditions, ObjectInfo
 from storage_core.requests import GetRequest
 from storage_core.runtime import Releasable
 from storage_core.streams import ObjectStream
@@ -26,6 +27,8 @@ from storage_core.streams import ObjectStream
 if TYPE_CHECKING:
     from storage_core.core.client import Client
     from storage_core.streams import FileSlice
+
+Read = TypeVar("Read", bytes, int)
 
 CHUNK = 256 * 1024
 """Bytes in a chunk when a reader is iterated."""
@@ -124,6 +127,24 @@ class ReaderCore(Releasable):
         self._failure = None
         return data
 
+    async def readinto(self, buffer: memoryview) -> int:
+        """As `read`, into a buffer of bytes: how many came, 0 at the end."""
+        if self.closed or self._failure is not None:
+            self._refuse()
+        if self._stream.data is not None:
+            found = self.read_memory(len(buffer)) or b""
+            buffer[: len(found)] = found
+            return len(found)
+        buffer = buffer[: self.length - self.position]
+        if not buffer:
+            return 0
+        self._failure = _INTERRUPTED
+        self._check_time()
+        size = await self._persistent(lambda stream: stream.readinto(buffer))
+        self._passed(buffer[:size])
+        self._failure = None
+        return size
+
     def _refuse(self) -> None:
         """Refuse to read on: what comes after bytes that were lost or false is of no use."""
         if self.closed:
@@ -137,15 +158,25 @@ class ReaderCore(Releasable):
         self._failure = _INTERRUPTED
 
     async def _next(self, size: int) -> bytes:
+        self._check_time()
+        size = min(size, self.length - self.position)
+        if not size:
+            return b""
+        piece = await self._persistent(lambda stream: stream.read(size))
+        self._passed(piece)
+        return piece
+
+    def _check_time(self) -> None:
+        """Refuse to go on when the call was cancelled or its deadline passed."""
         self._client.runtime.checkpoint()
         if self._deadline is not None and self._deadline.passed():
             self._failure = self._placed(
                 OperationTimeoutError("the deadline passed during the read")
             )
             self._refuse()
-        if self.position >= self.length:
-            return b""
-        piece = await self._piece(min(size, self.length - self.position))
+
+    def _passed(self, piece: Buffer) -> None:
+        """These bytes came next."""
         self.position += len(piece)
         if self._want is not None:
             if self._hasher is None:
@@ -153,32 +184,30 @@ class ReaderCore(Releasable):
             self._hasher.update(piece)
             if self.position == self.length:
                 self._check(self._hasher.digest())
-        return piece
 
-    async def _piece(self, size: int) -> bytes:
+    async def _persistent(self, step: Callable[[ObjectStream], Coroutine[Any, Any, Read]]) -> Read:
         """The next bytes of the stream, or of one opened anew where the old one broke off."""
         while True:
             try:
-                piece = await self._read_stream(size)
+                found = await self._within(step(self._stream))
             except Exception as failure:  # noqa: BLE001 - classified like every driver error
                 await self._after(failure)
             else:
                 self._attempts = 0
-                return piece
+                return found
 
-    async def _read_stream(self, size: int) -> bytes:
+    async def _within(self, work: Coroutine[Any, Any, Read]) -> Read:
         deadline = self._deadline
         if deadline is None:
-            piece = await self._stream.read(size)
+            found = await work
         else:
-            work = self._stream.read(size)
-            piece = await self._client.runtime.within(deadline.left(), work)
-        if not piece:
+            found = await self._client.runtime.within(deadline.left(), work)
+        if not found:
             error = IntegrityError(f"the body ended after {self.position} of {self.length} bytes")
             # A short body is most often a broken connection, so it is taken up again.
             error.retryable = True
             raise error
-        return piece
+        return found
 
     async def _after(self, failure: Exception) -> None:
         """Open the rest of the object anew, or raise what is the matter."""

@@ -55,23 +55,46 @@ async def send(
             and when a repeat fails over what an earlier try may have done.
     """
     client.check_open()
-    attempt = 0
+    try:
+        if deadline is None:
+            return await method(request)
+        return await client.runtime.within(deadline.left(), method(request))
+    except Exception as failure:  # noqa: BLE001 - classified like every driver error
+        return await send_again(
+            client, operation, method, request, failure, deadline, body=body, settle=settle
+        )
+
+
+async def send_again(
+    client: Client,
+    operation: str,
+    method: Callable[[Request], Coroutine[Any, Any, Answer]],
+    request: Request,
+    failure: Exception,
+    deadline: Deadline | None,
+    *,
+    body: Body | None = None,
+    settle: Settle[Answer] | None = None,
+) -> Answer:
+    """Go on after a first ``failure``, as `send` does; arguments as there."""
+    attempt = 1
     lost: StorageError | None = None
     try:
         while True:
+            answer, lost = await _after(
+                client, operation, request, failure, attempt, deadline, body, settle, lost
+            )
+            if answer is not None:
+                return answer
             attempt += 1
             try:
                 if deadline is None:
                     return await method(request)
                 return await client.runtime.within(deadline.left(), method(request))
-            except Exception as failure:  # noqa: BLE001 - classified like every driver error
-                answer, lost = await _after(
-                    client, operation, request, failure, attempt, deadline, body, settle, lost
-                )
-            if answer is not None:
-                return answer
+            except Exception as again:  # noqa: BLE001 - classified like every driver error
+                failure = again
     finally:
-        del lost  # as in `Client.recover`: no cycle with the frame in its traceback
+        del failure, lost  # as in `Client.recover`: no cycle with the frame in its traceback
 
 
 async def _after(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
 import socket
 import ssl
@@ -55,7 +57,7 @@ class BlockingWire(Wire):
             return OperationTimeoutError(f"{self.name}: the deadline passed")
         return OperationTimeoutError(f"{self.name}: no progress for {self.read_timeout:g} s")
 
-    async def recv(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
         if deadline.current.at is not None or self._limit != self.read_timeout:
             self._set_limit(deadline.left(self.read_timeout))
         try:
@@ -64,6 +66,29 @@ class BlockingWire(Wire):
             raise self._timeout() from None
         except OSError as error:
             raise BrokenError from error
+
+    async def recv(self, size: int) -> bytes:
+        return self.take(size)
+
+    async def recv_into(self, buffer: memoryview) -> int:
+        if deadline.current.at is not None or self._limit != self.read_timeout:
+            self._set_limit(deadline.left(self.read_timeout))
+        size = 0
+        try:
+            if not self._tls:
+                # The kernel comes back for more; after the timeout it gives what it has.
+                return self.sock.recv_into(buffer, 0, socket.MSG_WAITALL)
+            while size < len(buffer):  # a record of 16 KiB at most at a time
+                if not (got := self.sock.recv_into(buffer[size:])):
+                    break
+                size += got
+        except (BlockingIOError, TimeoutError):
+            if not size:
+                raise self._timeout() from None
+        except OSError as error:
+            if not size:
+                raise BrokenError from error
+        return size
 
     def recv_now(self, size: int) -> bytes | None:
         if not self._tls:
@@ -103,6 +128,10 @@ class BlockingWire(Wire):
     def uploading(self, on: bool) -> None:
         if self._tls:
             self.sock.settimeout(0 if on else self._limit)
+
+    def moving_files(self, on: bool) -> None:
+        with contextlib.suppress(OSError):  # it may be closed already
+            os.set_blocking(self.fd, not on)
 
 
 class _ThreadWaiter(Waiter[BlockingWire]):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from storage_core.errors import InvalidRequestError
 from storage_core.http.interface import Request
+from storage_core.model import Buffer
 
 # All that may stand in a head besides line breaks (RFC 9112; visible ASCII, space, tab).
 _ALLOWED = bytes((9, *range(32, 127)))
@@ -23,6 +25,11 @@ _SPECIAL = {
 _plain: set[str] = set()
 """Names seen so far that are good and mean nothing to a transport; bounded, as metadata can
 have any name."""
+_templates: dict[tuple[str, ...], str] = {}
+"""Lines with these names of headers in this order; bounded too."""
+_MOST = 64
+_BREAKS = tuple(b"\r\n" * (count + 3) for count in range(_MOST))
+"""All that may stand between the other characters of a head, for so many headers."""
 
 _MEMORY = (bytes, bytearray, memoryview, type(None))
 
@@ -30,6 +37,92 @@ _METHODS = frozenset({"GET", "PUT", "HEAD", "DELETE", "POST", "PATCH"})
 
 # Methods whose requests say so when they have no body (RFC 9110 section 8.6).
 _WITH_BODY = frozenset({"PUT", "POST", "PATCH"})
+
+
+class Lines(Mapping[str, str]):
+    """Headers that are written out already, by who had all their values in hand.
+
+    Args:
+        names: What `template_of` took, which made `text`.
+        values: As many.
+        text: The lines, each with its break.
+    """
+
+    __slots__ = ("_names", "_values", "count", "text")
+
+    def __init__(self, names: tuple[str, ...], values: tuple[str, ...], text: str) -> None:
+        self._names = names
+        self._values = values
+        self.count = len(names)
+        self.text = text
+
+    def __getitem__(self, name: str) -> str:
+        return dict(zip(self._names, self._values, strict=True))[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"<Lines {', '.join(self._names)}>"  # values are secrets
+
+
+def template_of(names: Sequence[str]) -> str | None:
+    """The lines of these headers, each with ``%s`` for its value; None if the transport has a say
+    in one of them, or one is no name."""
+    for name in names:
+        if not _TOKEN.fullmatch(name) or name.lower() in _SPECIAL:
+            return None
+    return "".join([f"{name.replace('%', '%%')}: %s\r\n" for name in names])
+
+
+def plain_request(request: Request, body: Buffer | None, prefix: str) -> bytes | None:
+    """Head and body in one of a request like most: the transport has no say in its headers.
+
+    Args:
+        request: What to send.
+        body: The request's.
+        prefix: As for `encode_head`.
+
+    Returns:
+        None for any other: `encode_head` makes the head, or tells what is wrong.
+    """
+    method, origin, target, headers, _ = request
+    if type(headers) is Lines:
+        count, lines = headers.count, headers.text
+    else:
+        names = tuple(headers)
+        template = _templates.get(names) or _template(names)
+        if template is None:
+            return None
+        count, lines = len(names), template % tuple(headers.values())
+    if target[:1] != "/" or " " in target or "\t" in target or method not in _METHODS:
+        return None
+    start = f"{method} {prefix}{target} HTTP/1.1\r\nHost: {origin.authority}\r\n{lines}"
+    if body:
+        text = f"{start}Content-Length: {len(body)}\r\n\r\n"
+        count += 1
+    elif method in _WITH_BODY:
+        text = f"{start}Content-Length: 0\r\n\r\n"
+        count += 1
+    else:
+        text = f"{start}\r\n"
+    # One pass finds whatever is not allowed: a break inside a value counts as one too many.
+    if not text.isascii() or count >= _MOST:
+        return None
+    data = text.encode()
+    if data.translate(None, _ALLOWED) != _BREAKS[count]:
+        return None
+    return b"".join((data, body)) if body else data
+
+
+def _template(names: tuple[str, ...]) -> str | None:
+    template = template_of(names)
+    if template is not None and len(_templates) < 1024:
+        _templates[names] = template
+    return template
 
 
 class Head(NamedTuple):
@@ -76,7 +169,11 @@ def encode_head(
         raise _refused(request)
     lines = [f"{method} {prefix}{target} HTTP/1.1", f"Host: {origin.authority}"]
     given: dict[int, str] = {}
-    if headers.keys() <= _plain:
+    written = 0
+    if type(headers) is Lines and headers:
+        lines.append(headers.text[:-2])
+        written = headers.count - 1
+    elif headers.keys() <= _plain:
         lines += [f"{name}: {value}" for name, value in headers.items()]
     else:
         _add_given(lines, given, request)
@@ -95,7 +192,7 @@ def encode_head(
     except UnicodeEncodeError:
         raise _refused(request) from None
     # One pass finds whatever is not allowed: a break inside a value counts as one too many.
-    if data.translate(None, _ALLOWED) != b"\r\n" * (len(lines) + extra.count("\n")):
+    if data.translate(None, _ALLOWED) != b"\r\n" * (len(lines) + written + extra.count("\n")):
         raise _refused(request)
     ours = expects and _EXPECT not in given
     closes = bool(given) and "close" in given.get(_CONNECTION, "")

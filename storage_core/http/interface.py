@@ -149,6 +149,13 @@ class Response(ABC):
             OperationTimeoutError: nothing came within the read timeout.
         """
 
+    async def readinto(self, buffer: memoryview) -> int:
+        """As `read`, into a buffer, which is filled where the transport can: how many bytes
+        came, 0 at the end."""
+        piece = await self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
     @abstractmethod
     async def body(self, limit: int) -> bytes:
         """All that is left. The connection is free for others afterwards.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httptools
 
 from storage_core.http import limits
+from storage_core.http.fields import Fields
+from storage_core.model import EMPTY
 
-_names: dict[str, str] = {}
-"""Header names seen so far in lower case; bounded, as metadata can have any name."""
-
-
+_MOST = limits.HEAD
 _BODILESS = frozenset({204, 304})
+_FOUND = b"HTTP/1.1 200 "
+_UNCHANGED = b"HTTP/1.1 304 "
 
 
 class MalformedError(Exception):
@@ -39,10 +42,12 @@ class AnswerParser:
         "_body",
         "_chunks",
         "_ended",
+        "_found",
         "_framing",
         "_head_only",
         "_informational",
         "_parser",
+        "_rest",
         "_seen",
         "chunked",
         "complete",
@@ -61,6 +66,8 @@ class AnswerParser:
         self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._ended = True
+        self.status = 0
+        self.headers: Mapping[str, str] = EMPTY
 
     def begin(self, head_only: bool) -> None:
         """Get ready for the answer to the next request.
@@ -72,12 +79,12 @@ class AnswerParser:
             self._parser = httptools.HttpResponseParser(self)
             self._body.clear()
         self._head_only = head_only
-        self._seen = b""
-        self._informational = self._chunks = self.status = 0
-        self.headers: dict[str, str] = {}
+        self._seen = self._rest = b""
+        self._informational = self._chunks = 0
         self.length: int | None = 0
         self.left: int | None = 0
         self._ended = self.head = self.complete = self.continued = self.chunked = False
+        self._found = False
 
     @property
     def begun(self) -> bool:
@@ -118,21 +125,34 @@ class AnswerParser:
         if self.head:
             self._feed_body(data)
             return
-        seen = self._seen
-        room = limits.HEAD - len(seen)
-        rest = b""
-        if len(data) > room:
-            data, rest = data[:room], data[room:]
-        self._seen = seen + data if seen else data
-        self._parse(data)
+        if self._seen or len(data) > _MOST:
+            data = self._more(data)
+        else:
+            self._seen = data
+        if self._head_only and data is self._seen and data.startswith(_FOUND):
+            # What llhttp takes for a 304 it expects no body of: an answer to HEAD has none
+            # either, and after it the parser is ready for the next one.
+            self._parse(_UNCHANGED + data[len(_FOUND) :])
+            self._found = True
+        else:
+            self._parse(data)
         if self._informational > limits.INFORMATIONAL:
             raise MalformedError(f"over {limits.INFORMATIONAL} informational answers")
         if self.head:
+            if self._found:
+                self.status = 200
             self._settle()
-            if rest:
-                self._feed_body(rest)
-        elif rest or len(data) == room:
+            if self._rest:
+                self._feed_body(self._rest)
+        elif len(self._seen) >= _MOST:
             raise MalformedError(f"its head is over {limits.HEAD} bytes")
+
+    def _more(self, data: bytes) -> bytes:
+        """What of further bytes may belong to the head; the rest is kept for later."""
+        room = _MOST - len(self._seen)
+        data, self._rest = data[:room], data[room:]
+        self._seen += data
+        return data
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -149,11 +169,19 @@ class AnswerParser:
         if self._informational or seen[0] != 72:  # "H"
             start, end = self._last_head()
         head = seen[start:end].decode("latin-1")
-        self.headers = headers = parse_fields(head)
         if not head.startswith(("HTTP/1.1 ", "HTTP/1.0 ")) or "\0" in head:
             raise MalformedError("its status line is not one of HTTP/1.1")
-        coding = headers.get("transfer-encoding")
-        length = headers.get("content-length")
+        # A field and its line break have three characters at least.
+        if len(head) > 3 * limits.FIELDS and head.count("\r\n") > limits.FIELDS:
+            raise MalformedError(f"over {limits.FIELDS} header fields")
+        self.headers = headers = Fields(head)
+        if self.complete and not self._chunks and not self._head_only:
+            # All of it is here, framed by its length or without a body, says llhttp.
+            if self.status not in _BODILESS:
+                self.length = sum(map(len, self._body))
+            return
+        fields = headers.all() if self._head_only else headers  # all of a HEAD's will be asked for
+        coding, length = fields.get("transfer-encoding"), fields.get("content-length")
         if coding is not None and (
             coding.lower() != "chunked" or length is not None or head.startswith("HTTP/1.0")
         ):
@@ -163,7 +191,7 @@ class AnswerParser:
             self.keep = (
                 end + 4 == len(seen)  # else something follows that nobody asked for
                 and head.startswith("HTTP/1.1")
-                and "close" not in headers.get("connection", "").lower()
+                and "close" not in fields.get("connection", "").lower()
             )
             self.complete = True
             self._body.clear()
@@ -217,30 +245,3 @@ class AnswerParser:
         data = body[0] if len(body) == 1 else b"".join(body)
         body.clear()
         return data
-
-
-def parse_fields(head: str) -> dict[str, str]:
-    """Header fields of a head that llhttp found good; names in lower case, the values of
-    repeated ones joined.
-
-    Raises:
-        MalformedError: they are too many.
-    """
-    lines = head.split("\r\n")
-    del lines[0]
-    if len(lines) > limits.FIELDS:
-        raise MalformedError(f"over {limits.FIELDS} header fields")
-    known = _names.get
-    fields = {known(name): value for name, _, value in [line.partition(": ") for line in lines]}
-    odd = ":  " in head or "\t" in head or " \r" in head or head[-1] == " "
-    if len(fields) == len(lines) and None not in fields and not odd:
-        return fields  # type: ignore[return-value]
-    found: dict[str, str] = {}
-    for line in lines:
-        raw, _, value = line.partition(":")
-        name = raw.lower()
-        if len(_names) < 1024:
-            _names[raw] = name
-        value = value.strip(" \t")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found

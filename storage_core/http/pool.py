@@ -90,14 +90,16 @@ class Pool(ABC, Generic[W]):
 
     def pop(self) -> W | None:
         """An idle connection that is good, None without any."""
-        while True:
-            with self._lock:
-                if not self._idle:
-                    return None
-                wire = self._idle.pop()
+        idle = self._idle
+        while idle:
+            try:
+                wire = idle.pop()
+            except IndexError:  # another thread has taken it
+                break
             if time.monotonic() - wire.idle_since < self._idle_timeout and not wire.readable():
                 return wire
             self.discard(wire)
+        return None
 
     async def acquire(self) -> W | None:
         """An idle connection, or None: the caller is to make one and to `add` it, or to
@@ -121,6 +123,7 @@ class Pool(ABC, Generic[W]):
                     self._granted += 1
                     return None
                 self._waiting.append(waiter)
+            self._match()
             return await self._served(waiter)
 
     async def _served(self, waiter: Waiter[W]) -> W | None:
@@ -128,7 +131,10 @@ class Pool(ABC, Generic[W]):
             in_time = await waiter.wait(self._time_left(self._patience))
         except BaseException:
             if not self._withdraw(waiter) and not isinstance(waiter.gift, StorageError):
-                self._pass_on(waiter.gift)
+                if waiter.gift is None:
+                    self.discard(None)
+                else:
+                    self.release(waiter.gift)
             raise
         if not in_time and self._withdraw(waiter):
             raise OperationTimeoutError(
@@ -161,31 +167,48 @@ class Pool(ABC, Generic[W]):
     # --- giving back ------------------------------------------------------------------
 
     def release(self, wire: W) -> None:
-        """Give back a connection that is ready for another request."""
-        if self._closed or not self._idle_timeout:
+        """Give back a connection that is ready for another request: to who waits longest, or to
+        the idle ones."""
+        if not self._idle_timeout:
             self.discard(wire)
-        else:
-            self._pass_on(wire)
-
-    def _pass_on(self, wire: W | None) -> None:
-        """To who waits longest, or to the idle ones."""
-        if wire is None:
-            self.discard(None)
             return
         wire.idle_since = now = time.monotonic()
-        expired = None
-        with self._lock:
-            if self._waiting:
-                waiter = self._waiting.popleft()
-                waiter.gift = wire
-                waiter.wake()
-                return
-            idle = self._idle
-            idle.append(wire)
+        if self._waiting and self._handed_over(wire):
+            return
+        # Without the lock, which hardly any needs: whoever begins to wait, or closes the pool,
+        # does so first and looks for idle ones then; here it is the other way round.
+        idle = self._idle
+        idle.append(wire)
+        if self._waiting:
+            self._match()
+        if self._closed:
+            self.lost(wire)
+        try:
             if now - idle[0].idle_since >= self._idle_timeout:
-                expired = idle.popleft()
-        if expired is not None:
-            self.discard(expired)
+                self.expire()
+        except IndexError:  # another thread has taken the last one
+            pass
+
+    def _handed_over(self, wire: W) -> bool:
+        with self._lock:
+            if not self._waiting:
+                return False
+            waiter = self._waiting.popleft()
+            waiter.gift = wire
+            waiter.wake()
+            return True
+
+    def _match(self) -> None:
+        """Idle connections to those who wait."""
+        with self._lock:
+            while self._waiting and (wire := self._taken()) is not None:
+                self._handed_over(wire)
+
+    def _taken(self) -> W | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def discard(self, wire: W | None) -> None:
         """Close a connection; None gives back the leave to make one."""
@@ -223,13 +246,15 @@ class Pool(ABC, Generic[W]):
 
     def expire(self) -> None:
         """Drop idle connections that are too old."""
-        while True:
-            with self._lock:
-                idle = self._idle
-                if not idle or time.monotonic() - idle[0].idle_since < self._idle_timeout:
-                    return
-                wire = idle.popleft()
-            self.discard(wire)
+        idle = self._idle
+        while idle:
+            try:
+                wire = idle[0]
+            except IndexError:  # taken by another thread
+                return
+            if time.monotonic() - wire.idle_since < self._idle_timeout:
+                return
+            self.lost(wire)
 
     # --- the end ----------------------------------------------------------------------
 
@@ -237,7 +262,9 @@ class Pool(ABC, Generic[W]):
         """Close all connections; whoever uses or waits for one gets an error."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, deque()
+            idle = []
+            while (wire := self._taken()) is not None:
+                idle.append(wire)
             waiting, self._waiting = self._waiting, deque()
             busy = self._all.difference(idle)
             for waiter in waiting:

@@ -73,19 +73,39 @@ class WireResponse(Response):
             return piece
         wire = self._wire
         if wire is None:
-            if not self._ended:
-                raise ClosedError("the response was closed before, or broke off")
-            return b""
+            return self._nothing()
         try:
             if wire.parser.chunked:
                 return await self._read_chunked(wire, size)
             return await self._read_plain(wire, size)
         except (BrokenError, MalformedError) as error:
-            self._drop()
-            raise broken(wire.name, error.__cause__ or error) from None
+            raise self._broken(wire, error) from None
         except BaseException:  # also when cancelled: what was on its way is lost
             self._drop()
             raise
+
+    async def readinto(self, buffer: memoryview) -> int:
+        wire = self._wire
+        if self._first or wire is None or not self._left:
+            return await super().readinto(buffer)
+        try:
+            size = await wire.recv_into(buffer[: self._left])
+            self._received(wire, size)
+        except (BrokenError, MalformedError) as error:
+            raise self._broken(wire, error) from None
+        except BaseException:
+            self._drop()
+            raise
+        return size
+
+    def _nothing(self) -> bytes:
+        if not self._ended:
+            raise ClosedError("the response was closed before, or broke off")
+        return b""
+
+    def _broken(self, wire: Wire, error: Exception) -> UnavailableError:
+        self._drop()
+        return broken(wire.name, error.__cause__ or error)
 
     async def _read_plain(self, wire: Wire, size: int) -> bytes:
         """Bytes with a known end, or up to the end of the connection."""
@@ -95,14 +115,20 @@ class WireResponse(Response):
             if not data:
                 self._ended = True
                 self._drop()
-        elif not data:
-            raise MalformedError(f"it ended {left} bytes before the end of the answer")
         else:
-            self._left = left = left - len(data)
-            if not left:
-                self._ended = True
-                self._finish(wire)
+            self._received(wire, len(data))
         return data
+
+    def _received(self, wire: Wire, size: int) -> None:
+        """So much of a body with a known end came."""
+        left = self._left
+        if not size:
+            raise MalformedError(f"it ended {left} bytes before the end of the answer")
+        assert left is not None
+        self._left = left = left - size
+        if not left:
+            self._ended = True
+            self._finish(wire)
 
     async def _read_chunked(self, wire: Wire, size: int) -> bytes:
         parser = wire.parser

@@ -226,6 +226,9 @@ class StdlibResponse(WireResponse):
             self._drop()
             raise
 
+    async def readinto(self, buffer: memoryview) -> int:
+        return await Response.readinto(self, buffer)
+
     def _take(self, wire: Wire, size: int) -> bytes:
         if self._wire is None:
             return b""

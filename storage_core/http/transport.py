@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from storage_core.errors import ClosedError
 from storage_core.http.failures import broken
-from storage_core.http.head import Head, encode_head
+from storage_core.http.head import Head, encode_head, plain_request
 from storage_core.http.interface import Content, Origin, Request, Response, Transport
 from storage_core.http.limits import HEAD
 from storage_core.http.parser import MalformedError
@@ -117,86 +117,60 @@ class LeanTransport(Transport, Generic[W]):
 
     async def send(self, request: Request) -> Response:
         station = self._stations.get(request.origin) or self._station(request.origin)
-        body = request.body
-        size = 0 if body is None else len(body) if isinstance(body, MEMORY) else body.size
-        head = encode_head(request, size, station.prefix, station.extra, station.expect_from)
+        data, body, head = _outgoing(station, request)
         pool = station.pool
         wire = pool.pop() or await pool.acquire()
         kept = wire is not None
-        if wire is None:
-            wire = await self._made(station)
-        try:
-            answer = await self._exchange(station, wire, request, head, kept)
-            if answer is None:
-                pool.renew(wire)
-                wire = None
+        while True:
+            if wire is None:
                 wire = await self._made(station)
-                answer = await self._exchange(station, wire, request, head, kept=False)
-                assert answer is not None
-        except (BrokenError, MalformedError) as error:
-            pool.discard(wire)
-            raise broken(station.name, error.__cause__ or error) from None
-        except BaseException:
-            if wire is not None:
+            parser = wire.parser
+            parser.begin(request.method == "HEAD")
+            sent = -1
+            try:
+                sent = wire.send_some(data)
+                if body is not None or sent < len(data):
+                    await _upload(station, wire, memoryview(data)[sent:], body, head)
+                while not parser.head:
+                    got = wire.take(HEAD)
+                    if got is None:
+                        got = await wire.recv(HEAD)
+                    if not got:
+                        raise BrokenError from ConnectionResetError("closed without an answer")
+                    parser.feed(got)
+                if head is not None and head.closes:
+                    parser.keep = False
+                answer = self._answer(station, wire)
+                break
+            except BrokenError as error:
+                if not kept or (sent >= 0 and not _repeatable(request, wire)):
+                    pool.discard(wire)
+                    raise broken(station.name, error.__cause__ or error, unsent=sent < 0) from None
+                pool.renew(wire)
+                wire, kept = None, False
+            except MalformedError as error:
                 pool.discard(wire)
-            raise
+                raise broken(station.name, error) from None
+            except BaseException:
+                pool.discard(wire)
+                raise
         if answer.status in _ABOUT_HTTP:
-            if answer.status == 407 and station.proxy is not None:
-                await answer.close()
-                station.proxy.check_tunnel(station.origin, 407)
-            if answer.status == 417 and head.ours and not _begun(body):
-                # The service does not know `Expect` (RFC 9110 section 15.5.18).
-                station.expect_from = 0
-                await answer.close()
-                return await self.send(request)
+            return await self._after(station, request, answer, head)
         return answer
 
-    async def _made(self, station: Station[W]) -> W:
-        """A new connection, for which the pool has given leave."""
-        try:
-            wire = await self._connect(station)
-        except BaseException:
-            station.pool.discard(None)
-            raise
-        station.pool.add(wire)
-        return wire
-
-    async def _exchange(
-        self, station: Station[W], wire: W, request: Request, head: Head, kept: bool
-    ) -> Response | None:
-        """Send the request and read the head of the answer.
-
-        Returns:
-            None if the connection was kept from earlier, turned out to be closed, and the
-            request can be sent again.
-        """
-        parser = wire.parser
-        parser.begin(request.method == "HEAD")
-        body = request.body
-        data = head.data
-        if isinstance(body, MEMORY) and len(body) <= SMALL and not head.expects:
-            data = b"".join((data, body))
-            body = None
-        try:
-            sent = wire.send_some(data)
-        except BrokenError as error:
-            if kept:
-                return None
-            raise broken(station.name, error.__cause__, unsent=True) from None
-        if body is not None or sent < len(data):
-            await _upload(station, wire, memoryview(data)[sent:], body, head)
-        try:
-            while not parser.head:
-                if not (data := await wire.recv(HEAD)):
-                    raise BrokenError from ConnectionResetError("closed without an answer")
-                parser.feed(data)
-        except BrokenError:
-            if kept and body is None and request.method in REPEATABLE and not parser.begun:
-                return None
-            raise
-        if head.closes:
-            parser.keep = False
-        return self._answer(station, wire)
+    async def _after(
+        self, station: Station[W], request: Request, answer: Response, head: Head | None
+    ) -> Response:
+        """What becomes of an answer that is about HTTP itself."""
+        if answer.status == 407 and station.proxy is not None:
+            await answer.close()
+            station.proxy.check_tunnel(station.origin, 407)
+        if answer.status == 417 and head is not None and head.ours and not _begun(request.body):
+            # The service does not know `Expect` (RFC 9110 section 15.5.18).
+            station.expect_from = 0
+            await answer.close()
+            return await self.send(request)
+        return answer
 
     def _answer(self, station: Station[W], wire: W) -> Response:
         """What the parser of a connection has read the head of."""
@@ -210,6 +184,16 @@ class LeanTransport(Transport, Generic[W]):
             station.pool.discard(wire)
         return answer
 
+    async def _made(self, station: Station[W]) -> W:
+        """A new connection, for which the pool has given leave."""
+        try:
+            wire = await self._connect(station)
+        except BaseException:
+            station.pool.discard(None)
+            raise
+        station.pool.add(wire)
+        return wire
+
     async def close(self) -> None:
         self._closed = True
         _close_all(self._stations)
@@ -221,18 +205,49 @@ class LeanTransport(Transport, Generic[W]):
         self._stations.clear()
 
 
+def _outgoing(
+    station: Station[W], request: Request
+) -> tuple[bytes, Buffer | Content | None, Head | None]:
+    """What goes out at once, the body that follows it, and the head of a request that needs more
+    than most; a small body in memory goes along with the head."""
+    body = request.body
+    size: int | None
+    if body is None or isinstance(body, MEMORY):
+        size = known = 0 if body is None else len(body)
+        if known <= SMALL and not station.extra and not 0 < station.expect_from <= known:
+            data = plain_request(request, body, station.prefix)
+            if data is not None:
+                return data, None, None
+    else:
+        size = body.size
+    head = encode_head(request, size, station.prefix, station.extra, station.expect_from)
+    if isinstance(body, MEMORY) and len(body) <= SMALL and not head.expects:
+        return b"".join((head.data, body)), None, head
+    return head.data, body, head
+
+
+def _repeatable(request: Request, wire: Wire) -> bool:
+    """Whether a request that went out is sent again when its connection, kept from earlier,
+    turns out to be closed."""
+    return request.method in REPEATABLE and request.body is None and not wire.parser.begun
+
+
 async def _upload(
-    station: Station[W], wire: W, rest: memoryview, body: Buffer | Content | None, head: Head
+    station: Station[W],
+    wire: W,
+    rest: memoryview,
+    body: Buffer | Content | None,
+    head: Head | None,
 ) -> None:
     """Send what is left of a request, unless the answer comes before."""
     wire.uploading(True)
     try:
-        if not await send_head(wire, rest, expects=head.expects):
+        if not await send_head(wire, rest, expects=head is not None and head.expects):
             station.expect_from = 0
         if isinstance(body, MEMORY):
             await send_memory(wire, body)
         elif body is not None and not wire.parser.head:
-            await send_content(wire, body, chunked=head.size is None)
+            await send_content(wire, body, chunked=head is not None and head.size is None)
         if wire.parser.head:
             wire.parser.keep = False
     finally:

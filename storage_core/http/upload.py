@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from storage_core.errors import IntegrityError
 from storage_core.http import limits
 from storage_core.http.interface import Content
+from storage_core.http.reread import Reread
 from storage_core.http.wire import BrokenError, Wire
 from storage_core.model import Buffer
+from storage_core.streams import FileSlice
 
 PIECE = 256 * 1024
 """Bytes of a body in memory between two looks at what the service says."""
@@ -86,6 +88,9 @@ async def send_memory(wire: Wire, body: Buffer) -> None:
 
 async def send_content(wire: Wire, content: Content, *, chunked: bool) -> None:
     """Send a body piece by piece, until all went out or the answer came."""
+    if isinstance(content, Reread) and wire.moves_files and (slices := content.slices()):
+        await _send_slices(wire, slices, content.size)
+        return
     iterator = aiter(content) if chunked else held_back(content)
     size_line = b"%x\r\n"
     try:
@@ -105,6 +110,46 @@ async def send_content(wire: Wire, content: Content, *, chunked: bool) -> None:
         await _close(iterator)
     if chunked:
         await push(wire, size_line % 0 + b"\r\n")
+
+
+async def _send_slices(wire: Wire, slices: AsyncIterator[FileSlice], size: int | None) -> None:
+    """Have the kernel send stretches of a file. The last one goes once the iteration ended
+    well, as in `held_back`."""
+    count = 0
+    held: FileSlice | None = None
+    wire.moving_files(True)
+    try:
+        async for piece in slices:
+            count += piece.length
+            if held is not None and not await _push_slice(wire, held):
+                return
+            held = piece
+        if count != size:
+            raise IntegrityError(f"the body was declared as {size} bytes and has {count}")
+        if held is not None:
+            await _push_slice(wire, held)
+    finally:
+        wire.moving_files(False)
+        await _close(slices)
+
+
+async def _push_slice(wire: Wire, piece: FileSlice) -> bool:
+    """As `push`."""
+    fd, offset, left = piece
+    while left:
+        if wire.parser.head or (wire.readable() and _listen(wire)):
+            return False
+        try:
+            sent = wire.send_file(fd, offset, left)
+        except BrokenError:
+            if _last_words(wire):
+                return False
+            raise
+        offset += sent
+        left -= sent
+        if left and await wire.sendable() and _listen(wire):
+            return False
+    return True
 
 
 async def push(wire: Wire, data: Buffer) -> bool:
@@ -149,7 +194,7 @@ def _last_words(wire: Wire) -> bool:
     return True
 
 
-async def _close(iterator: AsyncIterator[Buffer]) -> None:
+async def _close(iterator: AsyncIterator[object]) -> None:
     aclose = getattr(iterator, "aclose", None)
     if aclose is not None:
         await aclose()

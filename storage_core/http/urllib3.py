@@ -54,6 +54,10 @@ class _NestedWire(_Wire):
 
     __slots__ = ()
 
+    @property
+    def moves_files(self) -> bool:
+        return False
+
     def readable(self) -> bool:
         return self.fd < 0
 

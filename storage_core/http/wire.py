@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import select
 import socket
 import ssl
 from abc import ABC, abstractmethod
 
+from storage_core.errors import IntegrityError
 from storage_core.http.parser import AnswerParser
 
 _NOW = socket.MSG_DONTWAIT
 _SEND_NOW = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
+_NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+_READ = 256 * 1024
 
 WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What sockets raise that can not go on at once."""
@@ -73,6 +79,37 @@ class Wire(ABC):
         except OSError as error:
             raise BrokenError from error
 
+    @property
+    def moves_files(self) -> bool:
+        """Whether `send_file` can be used: nothing lies between the kernel and the service."""
+        return not self._tls
+
+    def send_file(self, fd: int, offset: int, size: int) -> int:
+        """Send what can go at once of a stretch of a file; the number of bytes, possibly 0.
+
+        Raises:
+            IntegrityError: the file ends before.
+        """
+        try:
+            sent = os.sendfile(self.fd, fd, offset, size)
+        except WAITING:
+            return 0
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise
+            if error.errno not in _NO_SENDFILE:
+                raise BrokenError from error
+            data = os.pread(fd, min(size, _READ), offset)
+            if data:
+                return self.send_some(data)
+            sent = 0
+        if not sent:
+            raise IntegrityError("the file became shorter while it was sent")
+        return sent
+
+    def moving_files(self, on: bool) -> None:
+        """`send_file` must not wait from now on; or is not used any more."""
+
     def recv_now(self, size: int) -> bytes | None:
         """What is there, None if nothing is, empty at the end."""
         try:
@@ -83,6 +120,10 @@ class Wire(ABC):
             return None
         except OSError as error:
             raise BrokenError from error
+
+    def take(self, size: int) -> bytes | None:
+        """As `recv`, where that is a plain call; None where it has to be awaited."""
+        return None
 
     @abstractmethod
     async def recv(self, size: int) -> bytes:
@@ -107,6 +148,11 @@ class Wire(ABC):
                 break
             data = self.recv_now(size) or b""
         return b"".join(pieces)
+
+    @abstractmethod
+    async def recv_into(self, buffer: memoryview) -> int:
+        """Wait until a buffer is full, for bodies: fewer bytes only where the connection ends
+        or the time is over, 0 at the end. Errors as of `recv`."""
 
     @abstractmethod
     async def sendable(self) -> bool:

@@ -265,6 +265,9 @@ class _RenamedStream(ObjectStream):
     async def read(self, size: int) -> bytes:
         return await self._inner.read(size)
 
+    async def readinto(self, buffer: memoryview) -> int:
+        return await self._inner.readinto(buffer)
+
     async def close(self) -> None:
         await self._inner.close()
 

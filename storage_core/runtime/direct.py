@@ -21,8 +21,8 @@ class Direct(AsyncRuntime):
 
     io: IO = "asyncio"
 
-    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return await coroutine
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        return coroutine  # as it is: another one around it would only cost time
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -54,6 +54,18 @@ class Done:
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines]
 
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The records of a command with many objects, without the sum at the end."""
+        *objects, summary = self.records
+        assert summary["type"] == "summary"
+        return objects
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The sum at the end."""
+        return self.records[-1]
+
     def ok(self) -> "Done":
         assert self.status == 0, self.stderr
         return self

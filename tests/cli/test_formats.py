@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from storage_core.cli import formats
 from storage_core.cli.content_type import guess
+from storage_core.cli.formats import parse_size, size_pair
 from storage_core.cli.status import UsageError
 
 
@@ -85,3 +86,33 @@ def test_text_that_is_no_danger_stays():
 )
 def test_content_type_of_a_name(name: str, content_type: str | None):
     assert guess(name) == content_type
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        ("64K", 65536),
+        ("64k", 65536),
+        ("8MiB", 8 * 1024**2),
+        ("1.5G", 1536 * 1024**2),
+        ("10MB", 10_000_000),
+        ("2 TB", 2 * 10**12),
+        ("7B", 7),
+    ],
+)
+def test_sizes_that_are_read(text: str, size: int):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.1", "-1", "1X", "K", "1KiBs", "1e3", "\u0661"])
+def test_what_is_no_size(text: str):
+    with pytest.raises(UsageError, match="size"):
+        parse_size(text)
+
+
+def test_sizes_of_a_total():
+    assert size_pair(5, None) == "5 B"
+    assert size_pair(0, 0) == "0/0 B"
+    assert size_pair(1, 999) == "1/999 B"
+    assert size_pair(512 * 1024, 32 * 1024**2) == "0.5/32.0 MiB"

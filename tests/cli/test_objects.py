@@ -129,7 +129,7 @@ def test_rm_of_a_prefix_takes_whole_segments(fruit: str):
     assert "2012/adults.csv" in keys(fruit)
     cli("rm", "-r", "fruit/2012/").ok()
     assert keys(fruit) == ["2012-old", "2013/adults.csv", "readme.txt"]
-    assert [item["key"] for item in cli("rm", "-r", "--json", fruit).ok().records] == [
+    assert [item["key"] for item in cli("rm", "-r", "--json", fruit).ok().objects] == [
         "2012-old",
         "2013/adults.csv",
         "readme.txt",

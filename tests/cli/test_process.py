@@ -103,12 +103,13 @@ def on_terminal(*arguments: str) -> tuple[int, str]:
 
 def test_progress_shows_on_a_terminal(fruit: str, workspace: Path):
     (workspace / "big.bin").write_bytes(bytes(32 * MIB))
-    code, shown = on_terminal("put", "big.bin", "fruit/")
+    code, shown = on_terminal("put", "big.bin", "fruit/", "--bandwidth", "32MiB")
     assert code == 0, shown
     assert "32.0/32.0 MiB" in shown
-    assert "\x1b[" in shown
+    assert "MiB/s" in shown
+    assert "\x1b[?25h" in shown  # the cursor is back
     assert "stored fruit/big.bin (32.0 MiB)" in shown
-    code, shown = on_terminal("get", "fruit/big.bin", "again.bin")
+    code, shown = on_terminal("get", "fruit/big.bin", "again.bin", "--bandwidth", "32MiB/s")
     assert code == 0, shown
     assert "32.0/32.0 MiB" in shown
     assert (workspace / "again.bin").read_bytes() == bytes(32 * MIB)
@@ -158,7 +159,8 @@ def test_an_interrupted_put_leaves_nothing(fruit: str, number: signal.Signals, c
         child.send_signal(number)
         assert child.wait(60) == code
         assert child.stderr is not None
-        assert child.stderr.read() == b""
+        told = child.stderr.read().decode()
+    assert re.fullmatch(r"storage: interrupted after [\d.]+ MiB; nothing was stored\n", told)
     assert cli("stat", "fruit/new").status == status.NOT_FOUND
     assert cli("uploads", "ls", "fruit").ok().lines == []
     report = cli("fsck", "--json").ok().records
@@ -174,11 +176,13 @@ def test_an_interrupted_get_leaves_the_old_file(
 ):
     (workspace / "x").write_bytes(b"before")
     with start("get", "slow:fruit/x", env=stalling) as child:
-        part = wait_for(".storage-*.part")
+        part = wait_for(".storage-*")
         child.send_signal(number)
         assert child.wait(60) == code
         assert child.stderr is not None
-        assert child.stderr.read() == b""
+        told = child.stderr.read().decode()
+    assert told.startswith("storage: interrupted")
+    assert told.endswith("; run the same command again to go on\n")
     assert not part.exists()
     assert (workspace / "x").read_bytes() == b"before"
 

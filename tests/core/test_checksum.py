@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import array
 import hashlib
+import os
 
+import google_crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,25 @@ def test_crc32c_check_value_and_empty():
     assert checksum.crc32c(b"123456789") == 0xE3069283
     assert checksum.crc32c(b"") == 0
     assert checksum.crc32c(b"", 7) == 7
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 300_001, 1_000_000])
+def test_crc32c_of_every_kind_of_buffer(size: int, in_place: bool, monkeypatch: pytest.MonkeyPatch):
+    if not in_place:
+        monkeypatch.setattr(checksum, "_in_place", lambda: None)
+    data = os.urandom(size)
+    crc = checksum.crc32c(data, 7)
+    for buffer in (bytearray(data), memoryview(data), memoryview(bytearray(data))):
+        assert checksum.crc32c(buffer, 7) == crc
+    middle = memoryview(bytearray(b"123" + data + b"4"))[3:-1]
+    assert checksum.crc32c(middle, 7) == crc
+
+
+def test_crc32c_needs_no_copy_of_a_large_buffer():
+    """Where google-crc32c is built for the machine, as it is for those that tests run on."""
+    assert google_crc32c.implementation == "c"
+    assert checksum._in_place() is not None
 
 
 @given(st.lists(st.binary(max_size=50), max_size=6))

@@ -22,11 +22,15 @@ from storage_core.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from storage_core.transfer.report import TransferIncompleteError
 
 ALL = [
-    value
-    for value in vars(errors).values()
-    if isinstance(value, type) and issubclass(value, StorageError)
+    *(
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, StorageError)
+    ),
+    TransferIncompleteError,  # lives with its report
 ]
 
 

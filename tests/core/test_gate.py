@@ -188,7 +188,7 @@ def test_with_nothing_declared_there_is_still_a_store(opened: Opener):
 def test_every_capability_of_the_gate_is_tried():
     """A new one has to be put into the table above, or among those that are no gates."""
     no_gates = {
-        "delete_markers",
+        "delete_markers", "parts_copied",
         "conditions", "delete_many_limit", "atomic_move", "unsized_put", "write_ids", "checksums",
         "atomic_bucket_delete", "default_checksum", "presign", "presign_part", "presign_binds",
     }  # fmt: skip

@@ -327,6 +327,36 @@ def test_readinto_and_iteration(opened: Opener, driver: Any):
         assert b"".join(reader) == DATA
 
 
+def test_readinto_verifies_and_goes_on_as_read_does(opened: Opener):
+    driver, bucket = made(opened)
+    driver.breaks = [(3000, down()), (1000, None)]
+    buffer = bytearray(len(DATA))
+    with bucket.get("a") as reader:
+        assert filled(reader, buffer) == len(DATA)
+        assert reader.readinto(buffer) == 0
+    assert bytes(buffer) == DATA
+    assert len(driver.requests("get")) == 3
+
+
+def test_readinto_gives_no_end_to_false_bytes(opened: Opener):
+    _, bucket = made(opened, Flipped())
+    buffer = bytearray(len(DATA))
+    with bucket.get("a") as reader:
+        for _ in range(2):  # nor later
+            with pytest.raises(IntegrityError, match="crc32c"):
+                filled(reader, buffer)
+    with bucket.get("a", verify=False) as reader:
+        assert filled(reader, buffer) == len(DATA)
+
+
+def filled(reader: Any, buffer: bytearray) -> int:
+    """Bytes that came until the end, or until there was no more room."""
+    taken = 0
+    while count := reader.readinto(memoryview(buffer)[taken:]):
+        taken += count
+    return taken
+
+
 def test_an_empty_object(opened: Opener):
     _, bucket = made(opened)
     bucket.put("empty", b"")

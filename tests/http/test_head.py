@@ -6,7 +6,7 @@ import pytest
 
 from storage_core.errors import InvalidRequestError
 from storage_core.http import Origin, Request
-from storage_core.http.head import encode_head
+from storage_core.http.head import Lines, encode_head, plain_request, template_of
 
 ORIGIN = Origin.of("https://s3.example.org")
 
@@ -183,3 +183,68 @@ def test_through_a_proxy():
         b"GET https://s3.example.org/ HTTP/1.1\r\nHost: s3.example.org\r\n"
         b"Proxy-Authorization: Basic eA==\r\n\r\n"
     )
+
+
+# --- the short way --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE"])
+@pytest.mark.parametrize("body", [None, b"", b"abc"])
+@pytest.mark.parametrize("prefix", ["", "http://a:8080"])
+@pytest.mark.parametrize("headers", [{}, {"a": "b", "x-%s": "100%", "C": " two  words "}])
+def test_the_short_way_sends_the_same(method, body, prefix, headers):
+    for given in (headers, written_out(headers)):
+        request = Request(method, ORIGIN, "/a%20b?c=d", given, body)
+        head = encode_head(request, len(body or b""), prefix)
+        assert plain_request(request, body, prefix) == head.data + (body or b"")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("GET", ORIGIN, "a"),
+        Request("GET", ORIGIN, "/a b"),
+        Request("GET", ORIGIN, "/a\tb"),
+        Request("GET", ORIGIN, "/a\r\nb"),
+        Request("G T", ORIGIN, "/"),
+        Request("GET", ORIGIN, "/", {"a": "b\r\nc: d"}),
+        Request("GET", ORIGIN, "/", {"a": "b\n"}),
+        Request("GET", ORIGIN, "/", {"a": "\xe4"}),
+        Request("GET", ORIGIN, "/", {"a\r\nb": "c"}),
+        Request("GET", ORIGIN, "/", {"Host": "b"}),
+        Request("PUT", ORIGIN, "/", {"Content-Length": "3"}, b"abc"),
+        Request("PUT", ORIGIN, "/", {"expect": "100-continue"}, b"abc"),
+        Request("GET", ORIGIN, "/", {"Connection": "close"}),
+        Request("GET", ORIGIN, "/", {f"a{n}": "b" for n in range(100)}),
+    ],
+    ids=str,
+)
+def test_what_the_short_way_leaves_to_the_long_one(request_):
+    assert plain_request(request_, request_.body, "") is None
+
+
+@pytest.mark.parametrize("bad", ["b\r\nc: d", "b\n", "\xe4", "\0"])
+def test_headers_written_out_are_checked_too(bad):
+    request = Request("GET", ORIGIN, "/", written_out({"a": bad}))
+    assert plain_request(request, None, "") is None
+    with pytest.raises(InvalidRequestError):
+        encode_head(request, 0)
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "a b", "a:", ""])
+def test_names_that_can_not_be_written_out(name):
+    assert template_of(["a", name]) is None
+
+
+def test_headers_written_out_are_a_mapping_that_shows_no_values():
+    lines = written_out({"a": "secret", "b": "2"})
+    assert dict(lines) == {"a": "secret", "b": "2"}
+    assert lines["b"] == "2"
+    assert "secret" not in repr(lines)
+
+
+def written_out(headers: dict[str, str]) -> Lines:
+    names, values = tuple(headers), tuple(headers.values())
+    template = template_of(names)
+    assert template is not None
+    return Lines(names, values, template % values)

@@ -158,3 +158,20 @@ def test_a_head_as_large_as_allowed():
     parser = parse(data + b"abc")
     assert parser.take() == b"abc"
     assert parser.keep
+
+
+@pytest.mark.parametrize("cut", [4, 13, 14, 30])
+@pytest.mark.parametrize("status", [200, 304, 404, 503])
+def test_one_parser_for_answers_to_head(status, cut):
+    """However they are cut, and whatever was announced: the parser is as good as new."""
+    head = b"HTTP/1.1 %d X\r\nContent-Length: 50\r\nETag: x\r\n\r\n" % status
+    parser = AnswerParser()
+    for data in (head, head.replace(b": 50", b": 0")):
+        parser.begin(head_only=True)
+        parser.feed(data[:cut])
+        parser.feed(data[cut:])
+        assert (parser.status, parser.complete, parser.keep) == (status, True, True)
+        assert parser.headers["etag"] == "x"
+        parser.begin(head_only=False)
+        parser.feed(OK + b"Content-Length: 5\r\n\r\nhello")
+        assert (parser.status, parser.length, parser.take()) == (200, 5, b"hello")

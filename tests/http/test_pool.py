@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from storage_core.errors import (
     OperationTimeoutError,
     UnavailableError,
 )
-from storage_core.http.blocking import BlockingTransport
+from storage_core.http.blocking import BlockingPool, BlockingTransport
 from storage_core.runtime import drive
 from tests.http.hostile.answers import DONE, OK, plain, then
 from tests.http.hostile.clients import KINDS, QUICK, fetch, request
@@ -441,3 +442,78 @@ def test_sockets_do_not_outlive_a_forgotten_transport(serve):
     del transport, station, wire
     gc.collect()
     assert sock.fileno() == -1
+
+
+class Held:
+    """A connection that tells when two use it at a time."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self.closed = False
+        self.used = threading.Lock()
+
+    def readable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def interrupt(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+def test_threads_share_few_connections():
+    """Most giving back and taking is done without the lock: nobody may be forgotten for it, and
+    no connection be given to two."""
+    pool: Any = BlockingPool("host", 2, 60, 60)
+    done = []
+
+    def work() -> None:
+        for _ in range(300):
+            wire = pool.pop() or drive(pool.acquire())
+            if wire is None:
+                wire = Held()
+                pool.add(wire)
+            assert wire.used.acquire(blocking=False)
+            wire.used.release()
+            pool.release(wire)
+        done.append(True)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns in the middle of everything
+    try:
+        threads = [threading.Thread(target=work, name=f"hostile-{n}") for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(done) == len(threads)
+    assert pool.idle == len(pool) <= 2
+    pool.close()
+    assert (pool.idle, len(pool)) == (0, 0)
+
+
+def test_a_connection_given_back_to_a_closed_pool_is_closed():
+    pool: Any = BlockingPool("host", 2, 60, 60)
+    assert drive(pool.acquire()) is None
+    wire = Held()
+    pool.add(wire)
+    pool.close()
+    pool.release(wire)
+    assert wire.closed
+    assert (pool.idle, len(pool)) == (0, 0)
+
+
+def test_a_connection_that_expires_goes_when_another_one_is_given_back():
+    pool: Any = BlockingPool("host", 2, 60, 60)
+    old, young = Held(), Held()
+    for wire in (old, young):
+        assert drive(pool.acquire()) is None
+        pool.add(wire)
+    pool.release(old)
+    old.idle_since -= 100
+    pool.release(young)
+    assert (old.closed, young.closed, pool.idle) == (True, False, 1)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from storage_core import BucketNotFoundError, ConfigError
+from storage_core import BucketNotFoundError, ConfigError, TransferOptions
+from storage_core.checksum import digest
+from storage_core.transfer.options import DEFAULTS
+from storage_core.transfer.progress import Progress
 from storage_local.import_tree import ImportReport
 from tests.local.conftest import driver_of
 
@@ -132,6 +135,24 @@ def test_cloning(tmp_path, open_storage, place, tree):
         assert report.cloned == report.objects == 1
         with bucket.get("big") as reader:
             assert reader.read() == (source / "big").read_bytes()
+        uploaded_as_clones(bucket, source / "large", mount)
         storage.close()
     finally:
         subprocess.run(["umount", "-l", mount], check=True)
+
+
+def uploaded_as_clones(bucket, path, mount):
+    """`upload_file` clones a file, whole and in parts, and the digest is that of the clone."""
+    data = os.urandom(24 << 20)
+    path.write_bytes(data)
+    os.sync()
+    for key, options in (("whole", None), ("parts", TransferOptions(part_size=8 << 20))):
+        room = os.statvfs(mount)
+        seen: list[Progress] = []
+        result = bucket.upload_file(path, key, options=options or DEFAULTS, progress=seen.append)
+        assert result.checksums["crc32c"] == digest("crc32c", data).hex()
+        assert seen[-1].bytes == len(data)
+        with bucket.get(key) as reader:
+            assert reader.read() == data
+        used = (room.f_bfree - os.statvfs(mount).f_bfree) * room.f_bsize
+        assert used < 4 << 20, "the blocks are shared"

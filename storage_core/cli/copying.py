@@ -1,0 +1,350 @@
+"""``storage cp`` and ``mv``: objects to another place, in the same profile or another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage_core.cli.address import (
+    Address,
+    parse_group,
+    parse_object,
+    parse_within_bucket,
+    target_for,
+)
+from storage_core.cli.formats import size_text
+from storage_core.cli.get import fetch_group, fetch_one
+from storage_core.cli.many import AGAIN, GO_ON, MOVE_ON, Many, batches, in_parallel, shown
+from storage_core.cli.objects import DELETIONS
+from storage_core.cli.operands import is_local, parse_operand, parse_side
+from storage_core.cli.options import (
+    CLUSTER,
+    TRANSFER,
+    Cluster,
+    LeaveOut,
+    NoClobber,
+    Recursive,
+    Transfer,
+)
+from storage_core.cli.put import PutOptions, Sender
+from storage_core.cli.session import Session, This
+from storage_core.cli.status import UsageError
+from storage_core.cli.telling import tell_stored
+from storage_core.errors import UnsupportedError
+from storage_core.model import ObjectSummary
+from storage_core.transfer.plan import TREE_WIDTH
+from storage_core.transfer.progress import Meter
+
+if TYPE_CHECKING:
+    from storage_core import Bucket
+    from storage_core.cluster import DaskEngine
+    from storage_core.model import Prefix, PutResult
+    from storage_core.transfer.progress import OnProgress
+    from storage_core.transfer.report import OnOutcome, Outcome, TransferReport
+
+_WITHOUT = "--leave-out does without it"
+
+
+def cp(
+    source: str,
+    target: str,
+    /,
+    *,
+    recursive: Recursive = False,
+    no_clobber: NoClobber = False,
+    version_id: str | None = None,
+    leave_out: LeaveOut = None,
+    transfer: Transfer = TRANSFER,
+    cluster: Cluster = CLUSTER,
+    session: This,
+) -> None:
+    """Copy objects, with headers, metadata and tags.
+
+    Within a profile the service copies by itself; between profiles the bytes pass through here
+    and are verified on both sides. What the other profile can not keep is refused, unless
+    --leave-out says to do without it.
+
+    One of the operands may be a local file or folder, which begins with "./", "../", "/" or
+    "~/"; the command is then as "put" or "get".
+
+    Args:
+        source: PROFILE:BUCKET/KEY; with -r a bucket or a prefix ending with "/".
+        target: PROFILE:BUCKET/KEY, or a bucket or a prefix ending with "/".
+        recursive: Copy all objects of a bucket or a prefix.
+        no_clobber: Fail if there is such an object.
+        version_id: An older version of the source.
+        leave_out: What is not to come along to another profile.
+    """
+    if recursive and version_id is not None:
+        raise UsageError("--version-id goes with one object, not with -r")
+    read = parse_side if recursive else parse_operand
+    origin, goal = read(source), read(target)
+    local = isinstance(origin, Path) or isinstance(goal, Path)
+    if local and leave_out:
+        raise UsageError("--leave-out goes with copies between profiles")
+    if cluster.engine is not None and (local or no_clobber or not recursive):
+        raise UsageError("--engine goes with -r between buckets, without -n; 'sync' takes folders")
+    if isinstance(origin, Path):
+        if isinstance(goal, Path) or version_id is not None:
+            raise UsageError(f"{source!r} is a local file; the target is an object, of no version")
+        send = Sender(session, PutOptions(no_clobber=no_clobber), transfer)
+        if recursive:
+            send.folders([origin], goal)
+        else:
+            send.file(origin, target_for(goal, origin.name))
+    elif isinstance(goal, Path):
+        if recursive:
+            fetch_group(session, origin, goal, not no_clobber, transfer)
+        else:
+            origin, place = parse_object(source), os.path.expanduser(target)
+            fetch_one(session, origin, place, not no_clobber, version_id, transfer)
+    elif recursive:
+        way = _Way(session, origin, goal, no_clobber, leave_out, transfer)
+        with cluster.opened() as engine, Many(session, "copying", remedy=AGAIN) as many:
+            way.copy_tree(many, many.tell(goal), engine)
+    else:
+        origin = parse_object(source)
+        goal = target_for(goal, origin.last_segment)
+        way = _Way(session, origin, goal, no_clobber, leave_out, transfer)
+        tell_stored(session, goal, way.copy(version_id), "copied to")
+
+
+def mv(
+    source: str,
+    target: str,
+    /,
+    *,
+    recursive: Recursive = False,
+    no_clobber: NoClobber = False,
+    leave_out: LeaveOut = None,
+    transfer: Transfer = TRANSFER,
+    session: This,
+) -> None:
+    """Move or rename objects.
+
+    Where the service can not rename, and between profiles, this is a copy and then a deletion
+    of what was copied, if it is still the same.
+
+    Args:
+        source: PROFILE:BUCKET/KEY; with -r a bucket or a prefix ending with "/".
+        target: PROFILE:BUCKET/KEY, or a bucket or a prefix ending with "/".
+        recursive: Move all objects of a bucket or a prefix.
+        no_clobber: Fail if there is such an object.
+        leave_out: What is not to come along to another profile.
+    """
+    for text in (source, target):
+        if is_local(text):
+            raise UsageError(f"{text!r} is a local place; 'put' and 'get' copy from and to it")
+    if not recursive:
+        origin = parse_object(source)
+        goal = target_for(parse_within_bucket(target), origin.last_segment)
+        way = _Way(session, origin, goal, no_clobber, leave_out, transfer)
+        tell_stored(session, goal, way.move(), "moved to")
+        return
+    origin, goal = parse_group(source), parse_group(target)
+    way = _Way(session, origin, goal, no_clobber, leave_out, transfer)
+    with Many(session, "moving", remedy=MOVE_ON) as many:
+        if way.renames:
+            way.rename_tree(many)
+        else:
+            copied: list[Outcome] = []
+            way.copy_tree(many, copied.append)
+            _Remover(way, many, len(copied)).remove(copied)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """From where to where, and how. Both are objects, or both are roots of trees."""
+
+    session: Session
+    origin: Address
+    goal: Address
+    no_clobber: bool
+    leave_out: LeaveOut
+    transfer: Transfer
+
+    @property
+    def source(self) -> Bucket:
+        return self.session.bucket(self.origin)
+
+    @property
+    def target(self) -> Bucket:
+        return self.session.bucket(self.goal)
+
+    @property
+    def one_profile(self) -> bool:
+        """Whether both ends are of the same profile."""
+        name = self.session.profile_name
+        return name(self.origin.profile) == name(self.goal.profile)
+
+    @property
+    def renames(self) -> bool:
+        """Whether the service moves objects in one step."""
+        return self.one_profile and self.source.storage.capabilities.atomic_move
+
+    def copy(
+        self, version: str | None = None, read: Callable[[str], object] | None = None
+    ) -> PutResult:
+        """Copy the object; ``read`` is told the etag of what was copied."""
+        from storage_core.blocking.transfers import make_context
+        from storage_core.runtime import drive
+        from storage_core.transfer.copy import copy_object
+
+        with shown(self.session, self.origin.last_segment, GO_ON) as bars:
+            context = make_context(self.transfer.options(), bars.progress)
+            work = copy_object(
+                context,
+                self.source._end(),
+                self.origin.key,
+                self.target._end(),
+                self.goal.key,
+                version=version,
+                if_absent=self.no_clobber,
+                leave_out=self.leave_out or (),
+                read=read,
+            )
+            try:
+                return drive(context.told(work))
+            except UnsupportedError as error:
+                error.add_note(_WITHOUT)
+                raise
+
+    def move(self) -> PutResult:
+        """Move the object."""
+        if self.one_profile:
+            origin, goal = self.origin.key, self.goal.key
+            return self.source.move(origin, goal, target=self.target, if_absent=self.no_clobber)
+        etags: list[str] = []
+        result = self.copy(read=etags.append)
+        _delete_copied(self.source, self.origin.key, etags[0])
+        return result
+
+    def copy_tree(self, many: Many, succeeded: OnOutcome, engine: DaskEngine | None = None) -> None:
+        """Copy all objects, here or on a cluster."""
+        options, leave_out = self.transfer.options(), self.leave_out or ()
+        source, target = self.source, self.target
+        origin, goal = self.origin, self.goal
+
+        def copy(progress: OnProgress, on_outcome: OnOutcome) -> TransferReport:
+            def noted(outcome: Outcome) -> None:
+                if isinstance(outcome.error, UnsupportedError):
+                    outcome.error.add_note(_WITHOUT)
+                on_outcome(outcome)
+
+            if engine is not None:
+                from storage_core import cluster
+
+                return cluster.copy_tree(
+                    source.tree(origin.key),
+                    target.tree(goal.key),
+                    engine=engine,
+                    leave_out=leave_out,
+                    options=options,
+                    progress=progress,
+                    on_outcome=noted,
+                )
+            return source.copy_tree(
+                origin.key,
+                target,
+                goal.key,
+                if_absent=self.no_clobber,
+                leave_out=leave_out,
+                options=options,
+                progress=progress,
+                on_outcome=noted,
+            )
+
+        many.run(str(origin), copy, succeeded, lambda key: str(origin.at(origin.key + key)))
+
+    def rename_tree(self, many: Many) -> None:
+        """Have the service move all objects, several at a time."""
+        origin, goal = self.origin, self.goal
+        overlap = goal.key.startswith(origin.key) or origin.key.startswith(goal.key)
+        if overlap and origin.bucket == goal.bucket:
+            raise UsageError(f"{origin} and {goal} overlap, so what was moved would be moved again")
+        source, target = self.source, self.target
+        meter = Meter(many.bars.progress)
+
+        def rename(item: ObjectSummary | Prefix) -> None:
+            assert isinstance(item, ObjectSummary)  # there is no delimiter
+            place = goal.at(goal.key + item.key[len(origin.key) :])
+            meter.expect(1, None)
+            meter.begin(item.key)
+            with many.attempt(str(origin.at(item.key))):
+                source.move(item.key, place.key, target=target, if_absent=self.no_clobber)
+                _tell_moved(many, place, item.size)
+            meter.end()
+
+        with many.attempt(str(origin)):
+            width = self.transfer.concurrency or TREE_WIDTH
+            in_parallel(source.list(origin.key), rename, width)
+        meter.finish()
+
+
+def _delete_copied(bucket: Bucket, key: str, etag: str) -> None:
+    """Delete what was copied, if it is still the same, where the profile can say so.
+
+    Raises:
+        ObjectChangedError: it is another one, and stays.
+    """
+    from storage_core.core.copying import remove_moved
+    from storage_core.runtime import drive
+
+    end = bucket._end()
+    drive(end.run(remove_moved(end.core, key, etag, None)))
+
+
+class _Remover:
+    """Deletes the sources of what was copied, and that alone.
+
+    Args:
+        way: Of the move.
+        many: Tells of each.
+        total: How many they are.
+    """
+
+    def __init__(self, way: _Way, many: Many, total: int) -> None:
+        self._many = many
+        self._origin = way.origin
+        self._goal = way.goal
+        self._bucket = way.source
+        self._meter = Meter(many.bars.progress)
+        self._meter.expect(total, None)
+
+    def remove(self, copied: list[Outcome]) -> None:
+        """Delete them."""
+        if self._bucket.storage.capabilities.allows("delete", "if_match"):
+            in_parallel(copied, self._one, TREE_WIDTH)
+        else:
+            in_parallel(batches(copied), self._batch, DELETIONS)
+        self._meter.finish()
+
+    def _one(self, outcome: Outcome) -> None:
+        key = self._origin.key + outcome.key
+        self._meter.begin(key)
+        with self._many.attempt(str(self._origin.at(key))):
+            _delete_copied(self._bucket, key, outcome.etag or "")
+            self._tell(outcome)
+        self._meter.end()
+
+    def _batch(self, copied: list[Outcome]) -> None:
+        by_key = {self._origin.key + outcome.key: outcome for outcome in copied}
+        self._meter.begin(next(iter(by_key)))
+        with self._many.attempt(str(self._origin)):
+            for result in self._bucket.delete_many(by_key):
+                self._meter.end(failed=result.error is not None)
+                if result.error is None:
+                    self._tell(by_key[result.key])
+                else:
+                    self._many.failed(str(self._origin.at(result.key)), result.error)
+
+    def _tell(self, outcome: Outcome) -> None:
+        _tell_moved(self._many, self._goal.at(self._goal.key + outcome.key), outcome.size)
+
+
+def _tell_moved(many: Many, place: Address, size: int) -> None:
+    value = {"action": "move", "bucket": place.bucket, "key": place.key, "size": size}
+    many.done("move", size, value, f"moved to {place} ({size_text(size)})")

@@ -1,0 +1,17 @@
+"""What tests of transfers share: servers, and a state directory of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.core.conftest import carrier, opened, portal  # noqa: F401 - found by their names
+from tests.servers.fixtures import azurite, fake_gcs, moto  # noqa: F401 - found by their names
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of journals, which is not the user's."""
+    monkeypatch.setenv("STORAGE_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state" / "transfers"

@@ -96,7 +96,8 @@ class Unverified(StorageCore):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.options = storage_core.TransferOptions(verify=False)
+        # What can be resumed is hashed too, part by part.
+        self.options = storage_core.TransferOptions(verify=False, resume=False)
 
 
 class StorageCoreAsync(Async):

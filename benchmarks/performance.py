@@ -103,7 +103,8 @@ def main() -> None:
             store(found)
     if arguments.quick:
         results = {name: Figures(**figures) for name, figures in taken["results"].items()}
-        print("\n" + page.targets(rows(results)).replace("<br>", ", "))
+        print("\nA quick run: less of everything than the names of the work say.\n")
+        print(page.targets(rows(results)).replace("<br>", ", "))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ _POLYNOMIAL = 0x82F63B78  # CRC-32C reflected, RFC 3720 appendix B.4
 def crc32c(data: Buffer, crc: int = 0) -> int:
     """CRC32C of ``data`` continuing from ``crc``."""
     if type(data) is bytes:
-        return int(_extend(crc, data))
+        value: int = _extend(crc, data)
+        return value
     view = memoryview(data).cast("B")
     if len(view) >= _LARGE and not view.readonly and (extend := _in_place()) is not None:
         return extend(view, crc)

@@ -136,6 +136,11 @@ class Driver(ABC):
         ``local /srv/data``. Never a secret."""
         return self.name
 
+    def local_folder(self) -> str | None:
+        """The folder of this machine that holds everything and nothing else, which no transfer
+        of a tree may take for a folder of the user's; None where there is none (the default)."""
+        return None
+
     def classify(self, error: Exception) -> StorageError | None:
         """The library's error for one of the backend's, None if it is not known (it then
         passes unchanged, as the bug it is)."""

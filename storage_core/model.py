@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeV
 
 from storage_core.checksum import Buffer as Buffer  # noqa: PLC0414 - a word of the model too
 from storage_core.errors import ConfigError, InvalidRangeError, StorageError
+from storage_core.later import Later
 
 Method: TypeAlias = Literal["GET", "HEAD", "PUT", "DELETE"]
 Operation: TypeAlias = Literal["put", "get", "head", "delete", "copy", "copy_source", "complete"]
@@ -273,7 +274,7 @@ class BucketInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class ObjectInfo(Later):
     """All that is known of one object (or one version of it) without its bytes.
 
     Attributes:

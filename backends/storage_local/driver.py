@@ -176,6 +176,9 @@ class LocalDriver(Driver):
         if root is not None:
             root.close()
 
+    def local_folder(self) -> str:
+        return str(self.settings.root.expanduser().absolute())
+
     def describe(self) -> str:
         return f"local {self.settings.root}"
 

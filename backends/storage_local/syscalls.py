@@ -52,6 +52,8 @@ def clone(source: int, target: int) -> bool:
 def clone_range(source: int, target: int, offset: int, length: int) -> bool:
     """Make ``target`` begin with ``length`` bytes of ``source`` from ``offset``, sharing their
     blocks (FICLONERANGE); False if it can not here, or they do not lie on whole blocks."""
+    if not length:
+        return False  # it would stand for all up to the end
     return _cloned(target, _FICLONERANGE, _CLONE_RANGE.pack(source, offset, length, 0))
 
 

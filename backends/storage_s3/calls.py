@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,14 @@ from storage_core.errors import (
     UploadNotFoundError,
     VersionNotFoundError,
 )
-from storage_core.http.interface import Content, Request, Response, Transport, open_transport
+from storage_core.http.interface import (
+    Content,
+    Origin,
+    Request,
+    Response,
+    Transport,
+    open_transport,
+)
 from storage_core.http.xml import Element, parse_xml
 from storage_core.model import EMPTY, BucketInfo, Buffer
 from storage_s3.chunked import ChunkedContent, Trailer
@@ -29,6 +37,7 @@ from storage_s3.signing import (
     STREAMING_TRAILER,
     STREAMING_UNSIGNED_TRAILER,
     Signer,
+    encode_key,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +59,8 @@ _OF_KEYS: Mapping[Kind, tuple[type[NotFoundError], str]] = {
     "version": (VersionNotFoundError, "the object has no such version"),
 }
 _NOTHING = "list-type=2&max-keys=0"
+_request: Callable[[tuple[str, Origin, str, Mapping[str, str], Buffer | Content | None]], Request]
+_request = partial(tuple.__new__, Request)  # as `Request`, without a call of Python's
 
 
 class Calls(Driver):
@@ -121,13 +132,13 @@ class Calls(Driver):
         """
         account, transport = self._account, self._transport
         assert transport is not None, "the driver is not open"
+        endpoint = account.endpoint
         if bucket is None:
-            origin, host = account.endpoint.origin, account.endpoint.origin.authority
-            path = account.endpoint.root
+            origin, path = endpoint.origin, endpoint.root
+            host = origin.authority
         else:
-            place = account.endpoint.bucket(bucket)
-            origin, host = place.origin, place.host
-            path = place.root if key is None else place.object(key)
+            origin, host, root, _ = endpoint.bucket(bucket)
+            path = root or "/" if key is None else f"{root}/{encode_key(key)}"
         signer = account.signer
         if signer is None and not account.anonymous:
             signer = await account.get()
@@ -137,7 +148,7 @@ class Calls(Driver):
                 seed = None if payload == STREAMING_UNSIGNED_TRAILER else signer.seed(headers)
                 body = ChunkedContent(body, seed, trailer)  # type: ignore[arg-type]
         target = f"{path}?{query}" if query else path
-        response = await transport.send(Request(method, origin, target, headers, body))
+        response = await transport.send(_request((method, origin, target, headers, body)))
         if response.status < 300:
             return response
         raise await self._failure(response, asked, method, bucket, signer)

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from datetime import datetime
 from itertools import repeat
 from typing import Any, Generic, TypeVar
 
+from storage_core.later import Later
 from storage_core.model import ObjectInfo, PutResult
 
 T = TypeVar("T")
@@ -66,12 +68,30 @@ def put_result(
     return made
 
 
-_info = _setters(ObjectInfo)
+_info_key, _info_size, _info_etag, _info_modified = _setters(ObjectInfo)[:4]
+_info_later = Later.__dict__["_later"].__set__
 
 
-def info_of(*values: Any) -> ObjectInfo:
-    """As `ObjectInfo`, with the value of each field."""
+def begun_info(
+    key: str,
+    size: int,
+    etag: str,
+    modified: datetime,
+    later: Callable[[], Mapping[str, Any]],
+) -> ObjectInfo:
+    """An `ObjectInfo` whose other fields are worked out when one of them is asked for.
+
+    Args:
+        key: The field.
+        size: The field.
+        etag: The field.
+        modified: The field.
+        later: Gives the others by their names; must not fail.
+    """
     made = object.__new__(ObjectInfo)
-    for fill, value in zip(_info, values, strict=True):
-        fill(made, value)
+    _info_key(made, key)
+    _info_size(made, size)
+    _info_etag(made, etag)
+    _info_modified(made, modified)
+    _info_later(made, later)
     return made

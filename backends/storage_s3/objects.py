@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import md5, sha256
 from itertools import repeat
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from storage_core.errors import (
     StorageError,
     UnavailableError,
 )
+from storage_core.http.fields import Pick
 from storage_core.http.interface import Content, Response
 from storage_core.model import (
     EMPTY,
@@ -84,6 +86,8 @@ _GONE = frozenset(("NoSuchKey", "NoSuchVersion"))
 _delete_results = Columns(DeleteResult).rows
 
 
+_written = Pick("etag", "x-amz-version-id")
+
 _SMALL = 64 * 1024
 """Bytes of an object that are taken whole from a service that ignores ranges."""
 
@@ -108,6 +112,11 @@ class Plan(NamedTuple):
     digests: Mapping[str, str]
 
 
+_plan: Callable[
+    [tuple[Buffer, int, Mapping[str, str], str, Trailer | None, Mapping[str, str]]], Plan
+] = partial(tuple.__new__, Plan)  # as `Plan`, without a call of Python's
+
+
 class Objects(Calls):
     """Operations on objects."""
 
@@ -128,7 +137,7 @@ class Objects(Calls):
             digests[_CRC] = digest = digest_in_memory(body, _CRC, data)
             headers = {**headers, _CRC_HEADER: checksum_value(digest)}
         payload = sha256(data).hexdigest() if options.signed_payload else UNSIGNED
-        return Plan(data, len(data), headers, payload, None, digests)
+        return _plan((data, len(data), headers, payload, None, digests))
 
     async def _streamed(self, body: Body, needed: tuple[str, ...] = ()) -> Plan:
         """How to send a body that is read piece by piece; arguments as above."""
@@ -204,9 +213,9 @@ class Objects(Calls):
             plan = self._in_memory(body, data, kept)
         else:
             plan = await self._streamed(body, kept)
-        digests = plan.digests
-        write = self._options.write
-        headers = {**write, **plan.headers} if write else plan.headers
+        _, size, headers, payload, _, digests = plan
+        if write := self._options.write:
+            headers = {**write, **headers}
         if attributes is not NO_ATTRIBUTES or kept or write_id is not None:
             reserved = reserved_fields({name: digests[name] for name in kept}, write_id)
             own = attribute_headers(attributes, reserved, self._preset.plain_names)
@@ -221,9 +230,7 @@ class Objects(Calls):
             if data is None:
                 answer = await self._upload(_PUT, bucket, key, "", headers, plan)
             else:
-                response = await self._send(
-                    _PUT, "PUT", bucket, key, "", headers, data, plan.payload
-                )
+                response = await self._send(_PUT, "PUT", bucket, key, "", headers, data, payload)
                 answer = response.headers
                 if response.data is None:
                     await self._body(response)
@@ -235,11 +242,12 @@ class Objects(Calls):
             raise
         if native and data is None and _CRC not in digests and body.computes(_CRC):
             digests = {**digests, _CRC: body.digest(_CRC)}
+        etag, version = _written(answer)
         return put_result(
             key,
-            answer.get("etag", "").strip('"'),
-            plan.size,
-            answer.get("x-amz-version-id") if self._versions else None,
+            "" if etag is None else etag.strip('"'),
+            size,
+            version if self._versions else None,
             digests,
         )
 
@@ -299,11 +307,7 @@ class Objects(Calls):
         query = "" if version is None else version_query(version)
         asked = _GET if version is None else _GET_VERSION
         response = await self._send(asked, "HEAD", bucket, key, query, headers)
-        found = response.headers
-        size = found.get("content-length", "")
-        if not size.isdecimal():
-            raise UnavailableError("the service's answer does not tell the object's size")
-        return object_info(key, found, int(size), self._versions)
+        return object_info(key, response.headers, None, self._versions)
 
     # --- delete -----------------------------------------------------------------------
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
 from storage_core.checksum import ALGORITHMS
 from storage_core.errors import UnavailableError
 from storage_core.http.dates import parse_http_date, parse_iso_date
-from storage_core.http.fields import plain
+from storage_core.http.fields import Pick, plain
 from storage_core.http.metadata import decode_value, split_reserved
 from storage_core.http.xml import Element, parse_xml
 from storage_core.model import (
@@ -23,13 +24,25 @@ from storage_core.model import (
     UploadInfo,
     VersionSummary,
 )
-from storage_s3.columns import info_of
+from storage_s3.columns import begun_info
 from storage_s3.requests import CHECKSUM, FIELD, META
 
 DEFAULT_TYPE: Final = "binary/octet-stream"
 """The content type S3 gives to objects that were written without one."""
 
-_CHECKSUMS = tuple((name, CHECKSUM + name) for name in ("crc32c", "sha256", "sha1", "crc32"))
+_TOLD = ("crc32c", "sha256", "sha1", "crc32")
+"""Checksums that the service tells."""
+_first = Pick("content-length", "last-modified", "etag")
+_more = Pick(
+    "content-type",
+    "content-encoding",
+    "content-disposition",
+    "content-language",
+    "cache-control",
+    "x-amz-version-id",
+    META + "*",
+    *[CHECKSUM + name for name in _TOLD],
+)
 _HEX = re.compile(r"[0-9a-f]+").fullmatch
 _VERIFIED = ("crc32c", "sha256", "sha1", "md5")
 
@@ -37,59 +50,77 @@ _VERIFIED = ("crc32c", "sha256", "sha1", "md5")
 # --- headers --------------------------------------------------------------------------
 
 
-def object_info(key: str, headers: Mapping[str, str], size: int, versions: bool) -> ObjectInfo:
+def object_info(
+    key: str, headers: Mapping[str, str], size: int | None, versions: bool
+) -> ObjectInfo:
     """What the headers of an answer tell of an object.
 
     Args:
         key: Of the object.
         headers: Names in lower case.
-        size: Of the object, which a ranged answer does not announce as its length.
+        size: Of the object, which a ranged answer does not announce as its length; None where
+            the answer does, as that to HEAD.
         versions: Whether the profile keeps versions.
 
     Raises:
-        UnavailableError: they do not tell when it was written.
+        UnavailableError: they do not tell its size, or when it was written.
     """
-    headers = plain(headers)
+    length, date, etag = _first(headers)
+    if size is None:
+        if length is None or not length.isdecimal():
+            raise UnavailableError("the service's answer does not tell the object's size")
+        size = int(length)
     try:
-        modified = parse_http_date(headers["last-modified"])
-    except (KeyError, ValueError):
+        modified = parse_http_date(date or "")
+    except ValueError:
         raise UnavailableError("the service's answer does not tell the object's date") from None
+    etag = "" if etag is None else etag.strip('"')
+    return begun_info(key, size, etag, modified, partial(_others, headers, versions))
+
+
+def _others(headers: Mapping[str, str], versions: bool) -> Mapping[str, Any]:
+    """The fields of `ObjectInfo` after the first four."""
+    kind, encoding, disposition, language, cache_control, version, own, *told = _more(headers)
     metadata: Mapping[str, str] = EMPTY
-    checksums: dict[str, str] = {}
+    checksums: Mapping[str, str] = EMPTY
     write_id = None
-    named = " ".join(headers)
-    if META in named:  # most have none, which one search tells
-        fields = {name[len(META) :]: headers[name] for name in headers if name.startswith(META)}
-        user, own = split_reserved(fields)
-        metadata = _completed(user, own)
-        write_id = own.get("write-id")
-        checksums = {
-            name: digest
-            for name, digest in own.items()
-            if name in ALGORITHMS and _HEX(digest) and len(digest) == 2 * ALGORITHMS[name][1]
-        }
-    if CHECKSUM in named:
-        for name, header in _CHECKSUMS:
-            if (text := headers.get(header)) is not None and (found := digest_of(text)) is not None:
-                checksums[name] = found
-    kind = headers.get("content-type")
-    encoding = headers.get("content-encoding")
-    return info_of(
-        key,
-        size,
-        headers.get("etag", "").strip('"'),
-        modified,
-        None if kind == DEFAULT_TYPE else kind or None,
-        without_chunks(encoding) if encoding else None,
-        headers.get("content-disposition"),
-        headers.get("content-language"),
-        headers.get("cache-control"),
-        metadata or EMPTY,
-        checksums or EMPTY,
-        headers.get("x-amz-version-id") if versions else None,
-        None,
-        write_id,
-    )
+    if own is not None:  # most have none
+        metadata, checksums, write_id = _own_fields(plain(headers))
+    return {
+        "content_type": None if kind == DEFAULT_TYPE else kind or None,
+        "content_encoding": without_chunks(encoding) if encoding else None,
+        "content_disposition": disposition,
+        "content_language": language,
+        "cache_control": cache_control,
+        "metadata": metadata,
+        "checksums": _with_told(checksums, told),
+        "version": version if versions else None,
+        "expires_at": None,
+        "write_id": write_id,
+    }
+
+
+def _own_fields(
+    headers: Mapping[str, str],
+) -> tuple[Mapping[str, str], Mapping[str, str], str | None]:
+    """User metadata, and the digests and the write id that the library stored beside it."""
+    fields = {name[len(META) :]: headers[name] for name in headers if name.startswith(META)}
+    user, own = split_reserved(fields)
+    checksums = {
+        name: digest
+        for name, digest in own.items()
+        if name in ALGORITHMS and _HEX(digest) and len(digest) == 2 * ALGORITHMS[name][1]
+    }
+    return _completed(user, own) or EMPTY, checksums or EMPTY, own.get("write-id")
+
+
+def _with_told(stored: Mapping[str, str], told: Iterable[str | None]) -> Mapping[str, str]:
+    """Digests, those that the service itself tells before stored ones."""
+    checksums = dict(stored)
+    for name, text in zip(_TOLD, told, strict=True):
+        if text is not None and (found := digest_of(text)) is not None:
+            checksums[name] = found
+    return checksums or EMPTY
 
 
 def _completed(user: dict[str, str], own: Mapping[str, str]) -> dict[str, str]:
@@ -166,7 +197,7 @@ def parse_copied(root: Element) -> Copied:
 def element_checksums(element: Element) -> Mapping[str, str]:
     """Digests of whole objects or parts in an element."""
     found = {}
-    for name, _ in _CHECKSUMS:
+    for name in _TOLD:
         text = element.get(f"Checksum{name.upper()}")
         if text and (digest := digest_of(text)) is not None:
             found[name] = digest

@@ -248,21 +248,25 @@ class Signer:
         second = self._second
         if second.number != number:
             second = self._at(number)
-        layout = second.layout(host, (*headers, *self._added))
-        given = headers.values()
-        values = (*given, payload, *self._last) if self._hashed else (*given, *self._last)
-        if layout.ordered is not None:
-            values = layout.ordered(values)
-        block = layout.template % values
+        ordered, template, lines, names, authorization = second.layout(
+            host, (*headers, *self._added)
+        )
+        if self._hashed:
+            values = (*headers.values(), payload, *self._last)
+        else:
+            values = (*headers.values(), *self._last)
+        if ordered is not None:
+            values = ordered(values)
+        block = template % values
         # Spaces around a value are not signed, and several within count as one. Most values have
         # none at all, which the whole block tells at once.
         if " " in block or "\t" in block:
-            block = layout.template % tuple([" ".join(value.split()) for value in values])
+            block = template % tuple([" ".join(value.split()) for value in values])
         signature = second.signature(f"{method}\n{path}\n{query}\n{block}{payload}")
-        sent = (*values, second.date, layout.authorization + signature)
-        if layout.lines is None:
-            return dict(zip(layout.names, sent, strict=True))
-        return Lines(layout.names, sent, layout.lines % sent)
+        sent = (*values, second.date, authorization + signature)
+        if lines is None:
+            return dict(zip(names, sent, strict=True))
+        return Lines(names, sent, lines % sent)
 
     def presign(
         self,

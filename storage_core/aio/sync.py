@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, TypeAlias
 
-from storage_core.aio.transfers import make_context
+from storage_core.aio.transfers import end_of, make_context
 from storage_core.aio.tree import AsyncTree
 from storage_core.transfer.options import DEFAULTS, TransferOptions
 
@@ -75,5 +75,5 @@ def _side(given: Side) -> FolderSide | BucketSide:
     from storage_core.transfer.prefix import BucketSide
 
     if isinstance(given, AsyncTree):
-        return BucketSide(given.bucket._end(), given.prefix)
+        return BucketSide(end_of(given.bucket), given.prefix)
     return FolderSide(given)

@@ -70,7 +70,7 @@ class AsyncTransfers:
         context = make_context(options, progress)
         work = upload_file(
             context,
-            self._end(),
+            end_of(self),
             source,
             key,
             attributes,
@@ -96,7 +96,7 @@ class AsyncTransfers:
 
         conditions = read_conditions(if_match, None, None, None)
         context = make_context(options, progress)
-        work = download_file(context, self._end(), key, path, version, conditions, replace)
+        work = download_file(context, end_of(self), key, path, version, conditions, replace)
         return await context.told(work)
 
     async def upload_tree(
@@ -143,7 +143,7 @@ class AsyncTransfers:
             if_absent=if_absent,
         )
         context = make_context(options, progress)
-        target = BucketSide(self._end(), prefix)
+        target = BucketSide(end_of(self), prefix)
         work = transfer(context, FolderSide(folder), target, rules, on_outcome)
         return await context.told(work)
 
@@ -167,7 +167,7 @@ class AsyncTransfers:
 
         rules = make_rules(include=include, exclude=exclude, if_absent=not replace)
         context = make_context(options, progress)
-        source = BucketSide(self._end(), prefix)
+        source = BucketSide(end_of(self), prefix)
         work = transfer(context, source, FolderSide(folder), rules, on_outcome)
         return await context.told(work)
 
@@ -194,16 +194,18 @@ class AsyncTransfers:
             include=include, exclude=exclude, if_absent=if_absent, leave_out=leave_out
         )
         context = make_context(options, progress)
-        source = BucketSide(self._end(), prefix)
-        target = BucketSide(target_bucket._end(), target_prefix)
+        source = BucketSide(end_of(self), prefix)
+        target = BucketSide(end_of(target_bucket), target_prefix)
         return await context.told(transfer(context, source, target, rules, on_outcome))
 
     def tree(self, prefix: str = "") -> AsyncTree:
         """As `storage_core.Bucket.tree`."""
         return AsyncTree(cast("AsyncBucket", self), prefix)
 
-    def _end(self) -> End:
-        return End(self._core, self._runtime)
+
+def end_of(bucket: AsyncTransfers) -> End:
+    """A bucket of this face as the engine of transfers takes it."""
+    return End(bucket._core, bucket._runtime)
 
 
 def make_context(options: TransferOptions, progress: OnProgress | None) -> Context:

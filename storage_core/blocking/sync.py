@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, TypeAlias
 
-from storage_core.blocking.transfers import make_context
+from storage_core.blocking.transfers import end_of, make_context
 from storage_core.blocking.tree import Tree
 from storage_core.runtime import drive
 from storage_core.transfer.options import DEFAULTS, TransferOptions
@@ -55,7 +55,8 @@ def sync(
         include: Patterns of which a key has to match one, if there are any: ``*``, ``?`` and
             ``[…]`` over the whole key below the prefix or folder; ``*`` matches ``/`` too.
         exclude: Patterns of which it may match none. What is left out is not deleted either.
-        dry_run: Do nothing; tell what would be done, ascending by key.
+        dry_run: Do nothing; tell what would be done: transfers, then deletions, each ascending
+            by key.
         content_type: For uploads, gives the media type for a key.
         options: How machine and network are used.
         progress: Called with a `Progress` ten times a second at most, from any thread but never
@@ -127,5 +128,5 @@ def _side(given: Side) -> FolderSide | BucketSide:
     from storage_core.transfer.prefix import BucketSide
 
     if isinstance(given, Tree):
-        return BucketSide(given.bucket._end(), given.prefix)
+        return BucketSide(end_of(given.bucket), given.prefix)
     return FolderSide(given)

@@ -107,7 +107,7 @@ class Transfers:
         context = make_context(options, progress)
         work = upload_file(
             context,
-            self._end(),
+            end_of(self),
             source,
             key,
             attributes,
@@ -157,7 +157,7 @@ class Transfers:
 
         conditions = read_conditions(if_match, None, None, None)
         context = make_context(options, progress)
-        work = download_file(context, self._end(), key, path, version, conditions, replace)
+        work = download_file(context, end_of(self), key, path, version, conditions, replace)
         return drive(context.told(work))
 
     def upload_tree(
@@ -234,7 +234,7 @@ class Transfers:
             if_absent=if_absent,
         )
         context = make_context(options, progress)
-        target = BucketSide(self._end(), prefix)
+        target = BucketSide(end_of(self), prefix)
         work = transfer(context, FolderSide(folder), target, rules, on_outcome)
         return drive(context.told(work))
 
@@ -277,7 +277,7 @@ class Transfers:
 
         rules = make_rules(include=include, exclude=exclude, if_absent=not replace)
         context = make_context(options, progress)
-        source = BucketSide(self._end(), prefix)
+        source = BucketSide(end_of(self), prefix)
         work = transfer(context, source, FolderSide(folder), rules, on_outcome)
         return drive(context.told(work))
 
@@ -325,8 +325,8 @@ class Transfers:
             include=include, exclude=exclude, if_absent=if_absent, leave_out=leave_out
         )
         context = make_context(options, progress)
-        source = BucketSide(self._end(), prefix)
-        target = BucketSide(target_bucket._end(), target_prefix)
+        source = BucketSide(end_of(self), prefix)
+        target = BucketSide(end_of(target_bucket), target_prefix)
         return drive(context.told(transfer(context, source, target, rules, on_outcome)))
 
     def tree(self, prefix: str = "") -> Tree:
@@ -334,8 +334,10 @@ class Transfers:
         `storage_core.verify`; nothing is asked."""
         return Tree(cast("Bucket", self), prefix)
 
-    def _end(self) -> End:
-        return End(self._core, self._runtime)
+
+def end_of(bucket: Transfers) -> End:
+    """A bucket of this face as the engine of transfers takes it."""
+    return End(bucket._core, bucket._runtime)
 
 
 def make_context(options: TransferOptions, progress: OnProgress | None) -> Context:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storage_core.cli.address import (
     Address,
@@ -33,7 +34,7 @@ from storage_core.cli.put import PutOptions, Sender
 from storage_core.cli.session import Session, This
 from storage_core.cli.status import UsageError
 from storage_core.cli.telling import tell_stored
-from storage_core.errors import UnsupportedError
+from storage_core.errors import ObjectChangedError, UnsupportedError
 from storage_core.model import ObjectSummary
 from storage_core.transfer.plan import TREE_WIDTH
 from storage_core.transfer.progress import Meter
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
     from storage_core.transfer.report import OnOutcome, Outcome, TransferReport
 
 _WITHOUT = "--leave-out does without it"
+_REPLACED = (
+    "the object was replaced while it was being moved: the target has the old one, the new one"
+    " stays"
+)
 
 
 def cp(
@@ -148,11 +153,12 @@ def mv(
     way = _Way(session, origin, goal, no_clobber, leave_out, transfer)
     with Many(session, "moving", remedy=MOVE_ON) as many:
         if way.renames:
+            way.refuse_leaving_out()
             way.rename_tree(many)
         else:
             copied: list[Outcome] = []
             way.copy_tree(many, copied.append)
-            _Remover(way, many, len(copied)).remove(copied)
+            _Remover(way, many).remove(copied)
 
 
 @dataclass(frozen=True)
@@ -185,42 +191,52 @@ class _Way:
         """Whether the service moves objects in one step."""
         return self.one_profile and self.source.storage.capabilities.atomic_move
 
-    def copy(
-        self, version: str | None = None, read: Callable[[str], object] | None = None
-    ) -> PutResult:
-        """Copy the object; ``read`` is told the etag of what was copied."""
-        from storage_core.blocking.transfers import make_context
-        from storage_core.runtime import drive
+    def copy(self, version: str | None) -> PutResult:
+        """Copy the object."""
         from storage_core.transfer.copy import copy_object
+
+        return self._carried_out(partial(copy_object, version=version))
+
+    def move(self) -> PutResult:
+        """Move the object."""
+        from storage_core.transfer.copy import move_object
+
+        if not self.one_profile:
+            return self._carried_out(move_object)
+        self.refuse_leaving_out()
+        origin, goal = self.origin.key, self.goal.key
+        return self.source.move(origin, goal, target=self.target, if_absent=self.no_clobber)
+
+    def refuse_leaving_out(self) -> None:
+        """Refuse to leave out what a service that moves by itself takes along.
+
+        Raises:
+            UsageError: something is to be left out.
+        """
+        if self.leave_out:
+            raise UsageError("--leave-out goes with moves between profiles; within one use cp")
+
+    def _carried_out(self, transfer: Callable[..., Coroutine[Any, Any, PutResult]]) -> PutResult:
+        """Do what is done to one object, and show it."""
+        from storage_core.blocking.transfers import end_of, make_context
+        from storage_core.runtime import drive
 
         with shown(self.session, self.origin.last_segment, GO_ON) as bars:
             context = make_context(self.transfer.options(), bars.progress)
-            work = copy_object(
+            work = transfer(
                 context,
-                self.source._end(),
+                end_of(self.source),
                 self.origin.key,
-                self.target._end(),
+                end_of(self.target),
                 self.goal.key,
-                version=version,
                 if_absent=self.no_clobber,
                 leave_out=self.leave_out or (),
-                read=read,
             )
             try:
                 return drive(context.told(work))
             except UnsupportedError as error:
                 error.add_note(_WITHOUT)
                 raise
-
-    def move(self) -> PutResult:
-        """Move the object."""
-        if self.one_profile:
-            origin, goal = self.origin.key, self.goal.key
-            return self.source.move(origin, goal, target=self.target, if_absent=self.no_clobber)
-        etags: list[str] = []
-        result = self.copy(read=etags.append)
-        _delete_copied(self.source, self.origin.key, etags[0])
-        return result
 
     def copy_tree(self, many: Many, succeeded: OnOutcome, engine: DaskEngine | None = None) -> None:
         """Copy all objects, here or on a cluster."""
@@ -284,51 +300,74 @@ class _Way:
         meter.finish()
 
 
-def _delete_copied(bucket: Bucket, key: str, etag: str) -> None:
-    """Delete what was copied, if it is still the same, where the profile can say so.
-
-    Raises:
-        ObjectChangedError: it is another one, and stays.
-    """
-    from storage_core.core.copying import remove_moved
-    from storage_core.runtime import drive
-
-    end = bucket._end()
-    drive(end.run(remove_moved(end.core, key, etag, None)))
-
-
 class _Remover:
     """Deletes the sources of what was copied, and that alone.
 
     Args:
         way: Of the move.
         many: Tells of each.
-        total: How many they are.
     """
 
-    def __init__(self, way: _Way, many: Many, total: int) -> None:
+    def __init__(self, way: _Way, many: Many) -> None:
         self._many = many
         self._origin = way.origin
         self._goal = way.goal
         self._bucket = way.source
+        self._target = way.target
         self._meter = Meter(many.bars.progress)
-        self._meter.expect(total, None)
 
     def remove(self, copied: list[Outcome]) -> None:
         """Delete them."""
-        if self._bucket.storage.capabilities.allows("delete", "if_match"):
-            in_parallel(copied, self._one, TREE_WIDTH)
-        else:
-            in_parallel(batches(copied), self._batch, DELETIONS)
+        if not copied:
+            return
+        self._meter.expect(len(copied), None)
+        with self._many.attempt(str(self._origin)):
+            self._check_apart(copied[0])
+            if self._bucket.storage.capabilities.allows("delete", "if_match"):
+                in_parallel(copied, self._one, TREE_WIDTH)
+            else:
+                in_parallel(batches(self._still_there(copied)), self._batch, DELETIONS)
         self._meter.finish()
 
+    def _check_apart(self, outcome: Outcome) -> None:
+        """The two trees are not one: then nothing is deleted."""
+        from storage_core.blocking.transfers import end_of
+        from storage_core.core.between import check_apart
+        from storage_core.runtime import drive
+
+        key, place = self._origin.key + outcome.key, self._goal.key + outcome.key
+        drive(check_apart(end_of(self._bucket), key, end_of(self._target), place))
+
     def _one(self, outcome: Outcome) -> None:
+        from storage_core.blocking.transfers import end_of
+        from storage_core.core.copying import remove_moved
+        from storage_core.runtime import drive
+
         key = self._origin.key + outcome.key
+        end = end_of(self._bucket)
         self._meter.begin(key)
         with self._many.attempt(str(self._origin.at(key))):
-            _delete_copied(self._bucket, key, outcome.etag or "")
+            drive(end.run(remove_moved(end.core, key, outcome.etag or "", None)))
             self._tell(outcome)
         self._meter.end()
+
+    def _still_there(self, copied: list[Outcome]) -> Iterator[Outcome]:
+        """Those whose sources are still what was copied, by a listing just before they go: the
+        service can not be asked to look by itself."""
+        left = {self._origin.key + outcome.key: outcome for outcome in copied}
+        for item in self._bucket.list(self._origin.key):
+            assert isinstance(item, ObjectSummary)  # there is no delimiter
+            outcome = left.pop(item.key, None)
+            if outcome is None:
+                continue
+            if item.etag in {None, outcome.etag}:
+                yield outcome
+            else:
+                self._meter.end(failed=True)
+                self._many.failed(str(self._origin.at(item.key)), ObjectChangedError(_REPLACED))
+        for outcome in left.values():  # gone already
+            self._meter.end()
+            self._tell(outcome)
 
     def _batch(self, copied: list[Outcome]) -> None:
         by_key = {self._origin.key + outcome.key: outcome for outcome in copied}

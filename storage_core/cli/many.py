@@ -69,9 +69,8 @@ def shown(session: Session, what: str, remedy: str = GO_ON) -> Iterator[Bars]:
 def _so_far(now: Progress | None) -> str:
     """How far it came, for people."""
     parts = []
-    if now is not None and now.total_objects != 1:
-        of = "" if now.total_objects is None else f" of {now.total_objects}"
-        parts.append(f"{now.objects}{of} objects")
+    if now is not None and now.total_objects not in {None, 1}:
+        parts.append(f"{now.objects} of {now.total_objects} objects")
     if now is not None and now.bytes:
         parts.append(size_pair(now.bytes, now.total_bytes))
     return f"interrupted after {', '.join(parts)}" if parts else "interrupted"

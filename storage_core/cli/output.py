@@ -99,7 +99,7 @@ class Output:
             sys.stderr.write(dumps({"error": _error_record(error, context, status)}) + "\n")
         else:
             text = message_of(error)
-            where = f"{context}: " if context else ""
+            where = f"{clean(context)}: " if context else ""
             notes = getattr(error, "__notes__", ())
             lines = [clean(line) for line in "\n".join((f"{where}{text}", *notes)).split("\n")]
             sys.stderr.write(f"{PROGRAM}: " + "\n  ".join(lines) + "\n")

@@ -28,6 +28,8 @@ EVERY = 0.1
 """Seconds between two drawings."""
 _BAR = 24
 """Columns of the bar."""
+_WIDE = 80
+"""Columns of a terminal that has room for it."""
 
 
 class Bars:
@@ -105,7 +107,8 @@ class Bars:
                     live = _start()
                 self._write_lines(live)
                 if live is not None and self.latest is not None:
-                    live.update(_drawn(self.latest, self._what), refresh=True)
+                    drawn = _drawn(self.latest, self._what, live.console.width)
+                    live.update(drawn, refresh=True)
         except OSError as error:
             self._lost = error
         finally:
@@ -153,7 +156,7 @@ def _start() -> Live:
     return live
 
 
-def _drawn(now: Progress, what: str) -> RenderableType:
+def _drawn(now: Progress, what: str, width: int) -> RenderableType:
     """One line: what is under way, a bar, bytes, rate, time left, objects, failures."""
     from rich.progress_bar import ProgressBar
     from rich.table import Column, Table
@@ -162,7 +165,8 @@ def _drawn(now: Progress, what: str) -> RenderableType:
     by_bytes = bool(now.bytes or now.total_bytes)
     done, total = (now.bytes, now.total_bytes) if by_bytes else (now.objects, now.total_objects)
     bar = ProgressBar(total, min(done, total) if total else 0, width=_BAR, pulse=not total)
-    cells: list[tuple[RenderableType, str]] = [(bar, "")]
+    # A narrow terminal has room for the figures only.
+    cells: list[tuple[RenderableType, str]] = [(bar, "")] if width >= _WIDE else []
     if by_bytes:
         cells.append((Text(size_pair(now.bytes, now.total_bytes)), "green"))
         cells.append((Text(f"{size_text(int(now.rate))}/s"), "red"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from storage_core import plugins
 from storage_core.blocking.storage import Storage
+from storage_core.blocking.transfers import end_of
 from storage_core.blocking.tree import Tree
 from storage_core.cluster.jobs import Sealed
 from storage_core.cluster.marks import Mark, check_mark
@@ -108,7 +109,7 @@ class Session:
 def side(place: Place) -> BucketSide | FolderSide:
     """A place as the engine of transfers takes it."""
     if isinstance(place, Tree):
-        return BucketSide(place.bucket._end(), place.prefix)
+        return BucketSide(end_of(place.bucket), place.prefix)
     return FolderSide(place)
 
 

@@ -33,7 +33,7 @@ from storage_core.transfer.report import (
 )
 from storage_core.transfer.rules import Compare, LeftOut, Rules, make_rules
 from storage_core.transfer.spool import Spool
-from storage_core.transfer.sync import check_sides
+from storage_core.transfer.sync import check_sides, check_store
 
 Side: TypeAlias = Tree | str | PathLike[str]
 
@@ -180,7 +180,9 @@ def _transfer(
 ) -> TransferReport:
     meter = Meter(progress)
     make = None if rules.dry_run else True
-    check_sides(side(_place(source)), side(_place(target)))
+    sides = side(_place(source)), side(_place(target))
+    check_sides(*sides)
+    check_store(*sides, rules)
     moving: Action = "copy"
     if not (isinstance(source, Tree) and isinstance(target, Tree)):
         moving = "download" if isinstance(source, Tree) else "upload"

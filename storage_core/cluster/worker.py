@@ -140,7 +140,8 @@ async def _judge(
         return lambda decision: decision
     keep, core = Filter(session.operation.rules), source.end.core
     neighbours = Neighbours(target)
-    for end in [*(found.start() for found in re.finditer("/", after)), len(after)]:
+    # Of "a", "a.b" and "a/c", in this order, the second can be where the range begins.
+    for end in [*(found.start() for found in re.finditer("[\0-/]", after)), len(after)]:
         key = after[:end]
         if key and key[-1] != "/" and keep.takes(key):
             with suppress(InvalidKeyError):  # it fails where it is, and is in nobody's way

@@ -14,6 +14,7 @@ from storage_core.checksum import ALGORITHMS
 from storage_core.core.copying import remove_moved, source_attributes
 from storage_core.core.retry import Deadline
 from storage_core.errors import (
+    ConflictError,
     IntegrityError,
     NotModifiedError,
     PreconditionFailedError,
@@ -85,8 +86,31 @@ async def move_between(
     result, info = await _copy(
         source, key, target, target_key, None, None, conditions, NO_CONDITIONS, deadline
     )
+    await check_apart(source, key, target, target_key)
     await source.run(remove_moved(source.core, key, info.etag, deadline))
     return result
+
+
+async def check_apart(source: End, key: str, target: End, target_key: str) -> None:
+    """Refuse to go on with a move whose copy is its own source: two profiles may lead to one
+    place, by other names of a machine even.
+
+    Raises:
+        ConflictError: both sides are the same object, as far as can be told.
+    """
+    names = ((source.core.name, target.core.name), (key, target_key))
+    if not all(one.endswith(other) or other.endswith(one) for one, other in names):
+        return  # a profile may put something in front of names, but changes nothing else
+    one = await source.run(source.core.head(key, None, NO_CONDITIONS, None))
+    other = await target.run(target.core.head(target_key, None, NO_CONDITIONS, None))
+    if (one.etag, one.size, one.modified) == (other.etag, other.size, other.modified):
+        raise ConflictError(
+            "source and target can not be told apart: two profiles seem to lead to one place, or"
+            " both were written in the same second; nothing was deleted",
+            operation="move",
+            bucket=source.core.name,
+            key=key,
+        )
 
 
 async def _copy(

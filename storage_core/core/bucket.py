@@ -147,11 +147,11 @@ class BucketCore:
         if attributes is not NO_ATTRIBUTES:
             attributes = attribute_rules.checked(client, attributes)
         deadline = client.deadline(seconds)
-        names = self.digests_to_compute(compute)
+        names = self.digests_to_compute(compute) if compute else client.always
         body = make_body(
             data, client.runtime, size=size, expected=checksums, compute=names, deadline=deadline
         )
-        if not self._fits_one_put(body):
+        if (body.size is None or body.size > client.one_put) and not self._fits_one_put(body):
             # The declared digests are the body's to check, and computed as those asked for.
             names = (*compute, *(checksums or ()))
             writer = self.writer(key, attributes, conditions, None, names, deadline)

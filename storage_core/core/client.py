@@ -67,16 +67,20 @@ class Client:
     Attributes:
         profile: Name of the profile, for messages.
         now: The clock for links and expiry; tests inject their own.
+        always: What is computed of every body.
+        one_put: Bytes of a body up to which one request surely takes it.
         throttled: How often the service said to slow down so far, or was too busy to answer.
     """
 
     __slots__ = (
+        "always",
         "budget",
         "capabilities",
         "closed",
         "driver",
         "links",
         "now",
+        "one_put",
         "overrides",
         "profile",
         "retry",
@@ -106,6 +110,8 @@ class Client:
         self.now = now
         self.closed = True
         self.throttled = 0
+        self.always: tuple[str, ...] = ()
+        self.one_put = -1
 
     async def open(self) -> None:
         """Open the driver; its capabilities may only be known now."""
@@ -115,6 +121,10 @@ class Client:
         except StorageError:
             await self.driver.close()
             raise
+        capabilities = self.capabilities
+        default = capabilities.default_checksum
+        self.always = (default,) if default else ()
+        self.one_put = min(capabilities.max_put_size, capabilities.max_object_size)
         self.closed = False
 
     async def close(self) -> None:

@@ -161,6 +161,7 @@ class UploadCore:
         conditions: Conditions,
         seconds: float | Deadline | None,
         checksums: Mapping[str, str] = EMPTY,
+        write_id: str | None = None,
     ) -> PutResult:
         client = self.client
         client.require_conditions("complete", conditions)
@@ -178,7 +179,7 @@ class UploadCore:
             None if attributes is None else attribute_rules.checked(client, attributes),
             checksums,
             # Also without conditions: the session is gone when a lost completion is repeated.
-            new_write_id() if client.capabilities.write_ids else None,
+            (write_id or new_write_id()) if client.capabilities.write_ids else None,
         )
         return await self._complete(request, client.deadline(seconds))
 

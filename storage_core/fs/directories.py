@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias, cast
@@ -14,9 +15,11 @@ from fsspec.asyn import AsyncFileSystem, get_loop, sync_wrapper
 
 from storage_core.aio import AsyncBucket
 from storage_core.errors import (
+    BucketNotFoundError,
     ConfigError,
     InvalidRequestError,
     NotFoundError,
+    PermissionDeniedError,
     UnsupportedError,
 )
 from storage_core.fs import entries, listing, paths, removing
@@ -184,11 +187,27 @@ class Directories(AsyncFileSystem, metaclass=_Placed):  # type: ignore[misc]
             await (await self._storages.get(place.profile)).create_bucket(place.bucket)
 
     async def _makedirs(self, path: Path, exist_ok: bool = False) -> None:
-        try:
+        """Make a bucket; with ``exist_ok`` see that it is there. Libraries ask for that before
+        they write anything, and a name that is misspelt must not become a bucket.
+
+        Raises:
+            BucketNotFoundError: there is none, and ``exist_ok`` says to go on with it.
+        """
+        if not exist_ok:
             await self._mkdir(path)
-        except FileExistsError:
-            if not exist_ok:
-                raise
+            return
+        place = paths.place(path)
+        if place.key or not place.profile:
+            return
+        storage = await self._storages.get(place.profile)
+        with suppress(PermissionDeniedError):  # who may write need not be allowed to look
+            if place.bucket and not await storage.bucket_exists(place.bucket):
+                raise BucketNotFoundError(
+                    "there is no bucket of this name; mkdir makes one, and nothing else does on"
+                    " the way to an object",
+                    operation="makedirs",
+                    bucket=place.bucket,
+                )
 
     async def _rmdir(self, path: Path) -> None:
         """Remove a bucket, or the mark of a directory, if it is empty."""

@@ -98,6 +98,7 @@ class StorageFile(AbstractBufferedFile):  # type: ignore[misc]
         return self._target
 
     def _fetch_range(self, start: int, end: int) -> bytes:
+        end = min(end, self.size)  # some of fsspec's caches ask for whole blocks
         found = self._source.known(start, end)
         if found is not None or start >= end:
             return found or b""
@@ -250,6 +251,9 @@ class TextFile(io.TextIOWrapper):
             file.discard()
         else:
             self.close()
+
+    def __del__(self) -> None:
+        """As that of `PackedFile`: the file below says what becomes of it."""
 
 
 def packed(file: StorageFile, compression: str) -> StorageFile | PackedFile:

@@ -211,6 +211,10 @@ class StorageFileSystem(Directories):
         """Move an object; or copy several and then remove what was copied, nothing else."""
         single = not recursive and not isinstance(path1, list)
         if single and not await self._is_pattern(path1):
+            if await self._isdir(path1):
+                raise IsADirectoryError(
+                    errno.EISDIR, "a directory; move it with recursive=True", str(path1)
+                )
             await self._copy(path1, path2, move=True)
             return
         copied: list[copying.Origin] = []

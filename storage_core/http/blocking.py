@@ -82,6 +82,10 @@ class BlockingWire(Wire):
                 if not (got := self.sock.recv_into(buffer[size:])):
                     break
                 size += got
+                if deadline.current.at is not None:
+                    if (left := deadline.left(self.read_timeout)) <= 0:
+                        break
+                    self._set_limit(left)
         except (BlockingIOError, TimeoutError):
             if not size:
                 raise self._timeout() from None
@@ -155,7 +159,7 @@ class BlockingPool(Pool[BlockingWire]):
     def pop(self) -> BlockingWire | None:
         if deadline.current.at is not None and deadline.left(1) <= 0:
             raise OperationTimeoutError(f"{self.name}: the deadline passed", unsent=True)
-        return super().pop()
+        return Pool.pop(self)  # which costs half of what super() does
 
     def _time_left(self, most: float) -> float:
         return deadline.left(most)

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 import httptools
 
 from storage_core.http import limits
-from storage_core.http.fields import Fields
+from storage_core.http.fields import Fields, Pick
 from storage_core.model import EMPTY
 
 _MOST = limits.HEAD
+_FEW = 3 * limits.FIELDS
+"""Characters of a head up to which it can not have too many fields: each and its line break have
+three at least."""
 _BODILESS = frozenset({204, 304})
 _FOUND = b"HTTP/1.1 200 "
 _UNCHANGED = b"HTTP/1.1 304 "
+_framing = Pick("transfer-encoding", "content-length", "connection")
 
 
 class MalformedError(Exception):
@@ -46,6 +50,7 @@ class AnswerParser:
         "_framing",
         "_head_only",
         "_informational",
+        "_like_most",
         "_parser",
         "_rest",
         "_seen",
@@ -68,6 +73,7 @@ class AnswerParser:
         self._ended = True
         self.status = 0
         self.headers: Mapping[str, str] = EMPTY
+        self._like_most = False
 
     def begin(self, head_only: bool) -> None:
         """Get ready for the answer to the next request.
@@ -78,13 +84,18 @@ class AnswerParser:
         if not self._ended:  # it is still in the middle of an answer
             self._parser = httptools.HttpResponseParser(self)
             self._body.clear()
+            self._like_most = False
         self._head_only = head_only
-        self._seen = self._rest = b""
-        self._informational = self._chunks = 0
+        self._ended = self.head = self.complete = False
+        self._seen = b""
         self.length: int | None = 0
-        self.left: int | None = 0
-        self._ended = self.head = self.complete = self.continued = self.chunked = False
-        self._found = False
+        if not self._like_most:
+            # What an answer that comes in one piece leaves as it was.
+            self._rest = b""
+            self._informational = self._chunks = 0
+            self.left: int | None = 0
+            self.continued = self.chunked = self._found = False
+            self._like_most = True
 
     @property
     def begun(self) -> bool:
@@ -104,10 +115,12 @@ class AnswerParser:
             self.head = True
             self.keep = self._parser.should_keep_alive()
         else:
+            self._like_most = False
             self._informational += 1
             self.continued = self.continued or status == 100
 
     def on_chunk_header(self) -> None:
+        self._like_most = False
         self._chunks += 1
 
     def on_message_complete(self) -> None:
@@ -140,7 +153,7 @@ class AnswerParser:
             raise MalformedError(f"over {limits.INFORMATIONAL} informational answers")
         if self.head:
             if self._found:
-                self.status = 200
+                self.status, self._found = 200, False
             self._settle()
             if self._rest:
                 self._feed_body(self._rest)
@@ -149,6 +162,7 @@ class AnswerParser:
 
     def _more(self, data: bytes) -> bytes:
         """What of further bytes may belong to the head; the rest is kept for later."""
+        self._like_most = False
         room = _MOST - len(self._seen)
         data, self._rest = data[:room], data[room:]
         self._seen += data
@@ -171,17 +185,16 @@ class AnswerParser:
         head = seen[start:end].decode("latin-1")
         if not head.startswith(("HTTP/1.1 ", "HTTP/1.0 ")) or "\0" in head:
             raise MalformedError("its status line is not one of HTTP/1.1")
-        # A field and its line break have three characters at least.
-        if len(head) > 3 * limits.FIELDS and head.count("\r\n") > limits.FIELDS:
+        if len(head) > _FEW and head.count("\r\n") > limits.FIELDS:
             raise MalformedError(f"over {limits.FIELDS} header fields")
         self.headers = headers = Fields(head)
         if self.complete and not self._chunks and not self._head_only:
             # All of it is here, framed by its length or without a body, says llhttp.
-            if self.status not in _BODILESS:
+            if self._body and self.status not in _BODILESS:
                 self.length = sum(map(len, self._body))
             return
-        fields = headers.all() if self._head_only else headers  # all of a HEAD's will be asked for
-        coding, length = fields.get("transfer-encoding"), fields.get("content-length")
+        coding, length, connection = _framing(headers)
+        self._like_most = self._head_only
         if coding is not None and (
             coding.lower() != "chunked" or length is not None or head.startswith("HTTP/1.0")
         ):
@@ -191,7 +204,7 @@ class AnswerParser:
             self.keep = (
                 end + 4 == len(seen)  # else something follows that nobody asked for
                 and head.startswith("HTTP/1.1")
-                and "close" not in fields.get("connection", "").lower()
+                and (connection is None or "close" not in connection.lower())
             )
             self.complete = True
             self._body.clear()

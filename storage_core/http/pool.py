@@ -183,11 +183,17 @@ class Pool(ABC, Generic[W]):
             self._match()
         if self._closed:
             self.lost(wire)
+        if len(idle) > 1:
+            self._expire(now)
+
+    def _expire(self, now: float) -> None:
+        """Drop idle connections that are too old, if the oldest is."""
         try:
-            if now - idle[0].idle_since >= self._idle_timeout:
-                self.expire()
+            if now - self._idle[0].idle_since < self._idle_timeout:
+                return
         except IndexError:  # another thread has taken the last one
-            pass
+            return
+        self.expire()
 
     def _handed_over(self, wire: W) -> bool:
         with self._lock:

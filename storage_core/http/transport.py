@@ -43,9 +43,20 @@ class Station(Generic[W]):
         prefix: Goes before the target in the request line.
         extra: More header lines for plain requests through a proxy.
         expect_from: As the setting; 0 once the service left us without an answer.
+        plain: Bytes of a body in memory up to which a request is like most.
     """
 
-    __slots__ = ("expect_from", "extra", "name", "origin", "pool", "prefix", "proxy", "tls")
+    __slots__ = (
+        "expect_from",
+        "extra",
+        "name",
+        "origin",
+        "plain",
+        "pool",
+        "prefix",
+        "proxy",
+        "tls",
+    )
 
     def __init__(
         self,
@@ -62,10 +73,12 @@ class Station(Generic[W]):
         self.expect_from = expect_from
         self.prefix = self.extra = ""
         self.name = pool.name
+        self.plain = min(SMALL, expect_from - 1) if expect_from > 0 else SMALL
         if proxy is not None and tls is None:
             self.prefix = origin.url
             if proxy.authorization is not None:
                 self.extra = f"Proxy-Authorization: {proxy.authorization}\r\n"
+                self.plain = -1
 
 
 class LeanTransport(Transport, Generic[W]):
@@ -213,8 +226,8 @@ def _outgoing(
     body = request.body
     size: int | None
     if body is None or isinstance(body, MEMORY):
-        size = known = 0 if body is None else len(body)
-        if known <= SMALL and not station.extra and not 0 < station.expect_from <= known:
+        size = 0 if body is None else len(body)
+        if size <= station.plain:
             data = plain_request(request, body, station.prefix)
             if data is not None:
                 return data, None, None

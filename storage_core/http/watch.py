@@ -33,7 +33,12 @@ class EpollWatch:
         loop.add_reader(self._epoll.fileno(), self._dispatch)
 
     def _dispatch(self) -> None:
+        readers = self._readers
         for fd, events in self._epoll.poll(0):
+            if events == select.EPOLLIN:  # as most are
+                if found := readers.get(fd):
+                    found[0](*found[1])
+                continue
             # Errors and the end are for both: whoever is told finds out by trying.
             if events & ~select.EPOLLOUT and (found := self._readers.get(fd)):
                 found[0](*found[1])

@@ -100,7 +100,11 @@ class PrefixLayer(Driver):
         await self.inner.close()
 
     def describe(self) -> str:
-        return self.inner.describe()
+        names = f"{self.bucket_prefix}*/{self.prefix}*"
+        return f"{self.inner.describe()}, names {names}"
+
+    def local_folder(self) -> str | None:
+        return self.inner.local_folder()
 
     def classify(self, error: Exception) -> StorageError | None:
         return self.inner.classify(error)

@@ -31,10 +31,27 @@ class _TaskTurn(Turn):
 class TaskTeam(Team):
     """Jobs in tasks of the running loop; a cancellation of the caller reaches all of them."""
 
-    async def together(self, works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    async def together(
+        self, works: Sequence[Coroutine[Any, Any, None]], few: int | None = None
+    ) -> None:
+        # A task more costs the others nothing, so ``few`` changes nothing.
+        if not works:
+            return
         tasks = [asyncio.ensure_future(work) for work in works]
+        left = len(tasks)
+        over = asyncio.get_running_loop().create_future()
+
+        def ended(task: asyncio.Future[None]) -> None:
+            nonlocal left
+            left -= 1
+            bad = task.cancelled() or task.exception() is not None
+            if (bad or not left) and not over.done():
+                over.set_result(None)
+
+        for task in tasks:
+            task.add_done_callback(ended)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            await over
         finally:
             await _cancelled(tasks)
         for task in tasks:
@@ -43,6 +60,10 @@ class TaskTeam(Team):
                     raise failure
                 finally:
                     del failure, task, tasks  # its traceback leads back here
+        if any(task.cancelled() for task in tasks):
+            # One alone, as by what an iterator of the caller's waits for: its work is not done,
+            # which must not look as if it were.
+            raise asyncio.CancelledError("a job of the transfer was cancelled")
 
     def nested(self) -> TaskTeam:
         return TaskTeam()

@@ -7,11 +7,13 @@ locks that are never held over an ``await``; what they wait for is a `Turn`.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -26,6 +28,14 @@ GRACE = 5.0
 then are left to its timeout; they end with the process at the latest."""
 _LOOK = 0.1
 """Seconds after which a waiting thread looks whether it is to stop."""
+_TICK = 0.02
+"""Seconds after which it is seen whether more threads would help."""
+_BUSY = 0.75
+"""So much of one processor's time is all that threads of Python get; then more do not help."""
+_GROWTH = 2
+"""So many times as many at most at a time."""
+_CLOCKS = hasattr(time, "pthread_getcpuclockid")
+"""Whether the system tells how much a thread computed; else all are begun at once."""
 
 
 class Stopped(BaseException):
@@ -48,9 +58,17 @@ class Team(ABC):
     """Runs the jobs of a transfer."""
 
     @abstractmethod
-    async def together(self, works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    async def together(
+        self, works: Sequence[Coroutine[Any, Any, None]], few: int | None = None
+    ) -> None:
         """Run all to their ends. If one fails the others are stopped, and when all have ended
-        the first failure is raised. After a failure the team is spent."""
+        the first failure is raised. After a failure the team is spent.
+
+        Args:
+            works: What the jobs do.
+            few: So many are enough at first, as any of them does what there is to do; the
+                others are begun if they help.
+        """
 
     @abstractmethod
     def nested(self) -> Team:
@@ -108,57 +126,117 @@ class _ThreadLock(AbstractAsyncContextManager[object]):
         self._lock.release()
 
 
+class _Load:
+    """How much of the time threads compute. Those that seldom wait for their peers only take the
+    interpreter's lock from each other, and more of them make all slower."""
+
+    def __init__(self) -> None:
+        self._clocks: list[int] = []
+        self._last = time.monotonic_ns(), 0
+
+    def join(self) -> None:
+        """Count the calling thread."""
+        self._clocks.append(time.pthread_getcpuclockid(threading.get_ident()))
+
+    def missing(self, begun: int) -> int:
+        """How many more of them would keep one processor busy, by what ``begun`` of them did
+        since the last call."""
+        now, used = time.monotonic_ns(), 0
+        for clock in self._clocks:
+            with suppress(OSError):  # the thread has ended
+                used += time.clock_gettime_ns(clock)
+        (since, before), self._last = self._last, (now, used)
+        enough = begun * _BUSY * (now - since) / max(1, used - before)
+        return math.ceil(min(enough, begun * _GROWTH)) - begun
+
+
+class _Threads:
+    """Threads that carry works.
+
+    Args:
+        works: All of them.
+        stop: Set by one that fails.
+    """
+
+    def __init__(self, works: Iterable[Coroutine[Any, Any, None]], stop: threading.Event) -> None:
+        self.waiting = deque(works)
+        self.begun = self.left = self.unbegun = 0
+        self.failures: list[BaseException] = []
+        self.load: _Load | None = None
+        # A plain lock, released by the last: an interrupt may come at any point of a wait, and
+        # Thread.join takes a running thread for one that has ended then.
+        self.ended = threading.Lock()
+        self.ended.acquire()
+        self._stop = stop
+        self._guard = threading.Lock()
+
+    def begin(self, count: int) -> None:
+        """Carry so many more, unless all others have ended: there is nothing to do then."""
+        with self._guard:
+            if self.begun and not self.left:
+                return
+            self.unbegun = min(count, len(self.waiting))
+            self.left += self.unbegun
+        while self.unbegun:
+            call, work = copy_context().run, self.waiting.popleft()
+            name = f"storage-core-transfer-{self.begun}"
+            threading.Thread(target=call, args=(self._carry, work), name=name, daemon=True).start()
+            self.begun += 1
+            self.unbegun -= 1
+
+    def _carry(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            if self.load is not None:
+                self.load.join()
+            drive(work)
+        except Stopped:
+            self._stop.set()  # whoever stopped it, its work is not done
+        except BaseException as failure:  # noqa: BLE001 - raised again by the caller
+            self.failures.append(failure)
+            self._stop.set()
+        finally:
+            with self._guard:
+                self.left -= 1
+                if not self.left:
+                    self.ended.release()
+
+
 class ThreadTeam(Team):
     """Jobs in threads; the caller's own waits, so that Ctrl-C reaches it at once."""
 
     def __init__(self, parent: ThreadTeam | None = None) -> None:
         self._parent = parent
         self._stop = threading.Event()
-        self._guard = threading.Lock()
 
-    async def together(self, works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    async def together(
+        self, works: Sequence[Coroutine[Any, Any, None]], few: int | None = None
+    ) -> None:
         if not works:
             return
-        failures: list[BaseException] = []
-        # A plain lock, released by the last: an interrupt may come at any point of a wait, and
-        # Thread.join takes a running thread for one that has ended then.
-        ended = threading.Lock()
-        ended.acquire()
-        left = [len(works)]
-
-        def carry(work: Coroutine[Any, Any, None]) -> None:
-            try:
-                drive(work)
-            except Stopped:
-                pass
-            except BaseException as failure:  # noqa: BLE001 - raised again by the caller
-                failures.append(failure)
-                self._stop.set()
-            finally:
-                with self._guard:
-                    left[0] -= 1
-                    if not left[0]:
-                        ended.release()
-
-        begun = 0
+        threads = _Threads(works, self._stop)
         try:
-            for number, work in enumerate(works):
-                name = f"storage-core-transfer-{number}"
-                call = copy_context().run
-                threading.Thread(target=call, args=(carry, work), name=name, daemon=True).start()
-                begun += 1
-            ended.acquire()
+            load = _Load() if few is not None and few < len(works) and _CLOCKS else None
+            threads.load = load
+            threads.begin(len(works) if few is None or load is None else few)
+            while load is not None and threads.waiting and not threads.ended.acquire(timeout=_TICK):
+                if (more := load.missing(threads.begun)) > 0:
+                    threads.begin(more)
+            if threads.left:
+                threads.ended.acquire()
         except BaseException:
             self._stop.set()
             until = time.monotonic() + GRACE
-            while left[0] > len(works) - begun and (wait := until - time.monotonic()) > 0:
-                ended.acquire(timeout=min(wait, _LOOK))
+            while threads.left > threads.unbegun and (wait := until - time.monotonic()) > 0:
+                threads.ended.acquire(timeout=min(wait, _LOOK))
             raise
-        if failures:
+        finally:
+            for work in threads.waiting:
+                work.close()
+        if threads.failures:
             try:
-                raise failures[0]
+                raise threads.failures[0]
             finally:
-                failures.clear()  # its traceback leads back here
+                threads.failures.clear()  # its traceback leads back here
         self.checkpoint()
 
     def nested(self) -> ThreadTeam:

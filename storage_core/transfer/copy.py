@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from storage_core.checksum import ALGORITHMS
 from storage_core.core.attributes import write_conditions
-from storage_core.core.between import copy_between
+from storage_core.core.between import check_apart, copy_between
+from storage_core.core.copying import remove_moved
 from storage_core.errors import (
     IntegrityError,
     ObjectChangedError,
@@ -121,6 +122,33 @@ async def copy_object(
     finally:
         if not expected:
             meter.end(failed)
+    return result
+
+
+async def move_object(
+    context: Context,
+    source: End,
+    key: str,
+    target: End,
+    target_key: str,
+    *,
+    if_absent: bool = False,
+    leave_out: Collection[LeftOut] = (),
+) -> PutResult:
+    """Copy an object to another storage and delete its source, if that is still what was
+    copied; arguments and errors as for `copy_object`.
+
+    Raises:
+        ObjectChangedError: the source is another one by now, and stays.
+        ConflictError: source and target are one object, and it stays.
+    """
+    etags: list[str] = []
+    result = await copy_object(
+        context, source, key, target, target_key,
+        if_absent=if_absent, leave_out=leave_out, read=etags.append,
+    )  # fmt: skip
+    await check_apart(source, key, target, target_key)
+    await source.run(remove_moved(source.core, key, etags[0], None))
     return result
 
 

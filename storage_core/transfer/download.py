@@ -123,18 +123,29 @@ class Download:
         """Get the object; how large it is comes with its first bytes."""
         context, core = self.context, self.end.core
         verify = context.options.verify
-        request = core.get(self.key, None, self.version, self.conditions, verify, None)
-        reader = await self.end.run(request)
+        granted = 0
         try:
-            info = reader.info
-            plan = plan_download(reader.length, context.options)
-            if plan.parts > 1 and self.place.regular:
-                return await self._in_parts(info, plan, reader)
-            self._expect(reader.length)
-            await self._in_order(reader)
+            while True:
+                request = core.get(self.key, None, self.version, self.conditions, verify, None)
+                reader = await self.end.run(request)
+                try:
+                    plan = plan_download(reader.length, context.options)
+                    if plan.parts > 1 and self.place.regular:
+                        MEMORY.release(granted)
+                        granted = 0
+                        return await self._in_parts(reader.info, plan, reader)
+                    size = min(self._buffer, max(1, reader.length))
+                    if await self._at_once(reader):
+                        return reader.info
+                    if granted := granted or MEMORY.at_once(size, size):
+                        await self._in_order(reader, min(size, granted))
+                        return reader.info
+                finally:
+                    await self.close(reader)
+                # Not with a connection in hand, for which those may wait who have the memory.
+                granted = await MEMORY.reserve(context.team, size, size)
         finally:
-            await self.close(reader)
-        return info
+            MEMORY.release(granted)
 
     async def close(self, reader: ReaderCore) -> None:
         """Let a reader go."""
@@ -152,7 +163,13 @@ class Download:
         self._expect(info.size)
         size = min(self._buffer, plan.part_size)
         most = min(plan.width * size, context.options.max_memory or MEMORY.limit)
-        granted = await MEMORY.reserve(context.team, size, max(size, most))
+        most = max(size, most)
+        if not (granted := MEMORY.at_once(size, most)):
+            # As in `run`; a file on this machine is no connection.
+            if reader is not None and reader.file is None:
+                await self.close(reader)
+                reader = None
+            granted = await MEMORY.reserve(context.team, size, most)
         try:
             plan = plan._replace(width=granted // size)
             await Ranges(self, info, plan, reader, size).run()
@@ -160,17 +177,23 @@ class Download:
             MEMORY.release(granted)
         return info
 
-    async def _in_order(self, reader: ReaderCore) -> None:
-        """Write what a reader gives, which verifies it. Nothing is left of a failure."""
-        team, meter = self.context.team, self.context.meter
+    async def _at_once(self, reader: ReaderCore) -> bool:
+        """Write what is in memory already; false if it is not."""
+        context = self.context
         data = reader.read_memory(-1)
-        if data is not None:
-            await self.context.bandwidth.take(team, len(data))
-            await team.blocking(_write_whole, self.place, data)
-            meter.moved(len(data))
-            return
-        size = min(self._buffer, max(1, reader.length))
-        granted = await MEMORY.reserve(team, size, size)
+        if data is None:
+            return False
+        self._expect(len(data))
+        await context.bandwidth.take(context.team, len(data))
+        await context.team.blocking(_write_whole, self.place, data)
+        context.meter.moved(len(data))
+        return True
+
+    async def _in_order(self, reader: ReaderCore, size: int) -> None:
+        """Write what a reader gives, which verifies it, by a buffer of so many bytes. Nothing is
+        left of a failure."""
+        team, meter = self.context.team, self.context.meter
+        self._expect(reader.length)
         target, at = None, 0
         try:
             buffer = memoryview(bytearray(size))
@@ -186,8 +209,6 @@ class Download:
             if target is not None:
                 target.discard()
             raise
-        finally:
-            MEMORY.release(granted)
 
     async def filled(
         self, reader: ReaderCore, buffer: memoryview, crc: int | None

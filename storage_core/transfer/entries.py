@@ -6,6 +6,7 @@ of Python's strings. They come in batches, so that a million of them cost a thou
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -75,6 +76,24 @@ class Side(ABC):
     @abstractmethod
     def describe(self) -> str:
         """For messages."""
+
+
+SECOND: Final = 1_000_000
+"""Microseconds; the step of the times of most services."""
+DOUBT: Final = 1
+"""Microseconds that the file of an object lacks which may have been replaced since without
+having another time."""
+
+
+def time_for_file(modified: int) -> int:
+    """The time of a file that was just fetched, of an object of this time; both in microseconds
+    since the epoch.
+
+    An object of this second may be replaced in the same second. `DOUBT` makes a comparison by
+    time look at the bytes of such a one.
+    """
+    fresh = time.time_ns() // 1000 - modified < 2 * SECOND
+    return modified - DOUBT if fresh and modified % SECOND == 0 else modified
 
 
 def microseconds(moment: datetime) -> int:

@@ -127,6 +127,9 @@ def write_files(root: str, files: Sequence[NewFile], replace: bool) -> list[OSEr
     results: list[OSError | None] = []
     try:
         folders = Folders(root, make=True)
+    except FileExistsError:
+        error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), root)
+        return [error] * len(files)
     except OSError as error:
         return [error] * len(files)
     with folders:

@@ -17,8 +17,10 @@ async def each(
     work: Callable[[T], Coroutine[Any, Any, None]],
     width: int,
     gate: Gate | None = None,
+    few: int | None = None,
 ) -> None:
-    """Do ``work`` for all items, up to ``width`` at a time, as many as ``gate`` lets.
+    """Do ``work`` for all items, up to ``width`` at a time, as many as ``gate`` lets,
+    and ``few`` at first (see `Team.together`).
 
     Items are asked for one after the other, never ahead of a worker that is free. The first
     failure stops all the others and is raised.
@@ -40,4 +42,4 @@ async def each(
                 if gate is not None and entered is not None:
                     gate.leave(entered)
 
-    await team.together([worker() for _ in range(max(1, width))])
+    await team.together([worker() for _ in range(max(1, width))], few)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from storage_core.core.attributes import write_conditions
+from storage_core.errors import ObjectChangedError
 from storage_core.model import NO_CONDITIONS, Attributes
 from storage_core.transfer.copy import copy_object
-from storage_core.transfer.entries import microseconds
+from storage_core.transfer.entries import microseconds, time_for_file
 from storage_core.transfer.folder_writing import prepare_place, set_time
+from storage_core.transfer.small import is_changed
 
 if TYPE_CHECKING:
     from storage_core.transfer.context import Context
@@ -19,13 +22,16 @@ if TYPE_CHECKING:
     from storage_core.transfer.prefix import BucketSide
     from storage_core.transfer.rules import Rules
 
+_TRIES: Final = 3
+"""Uploads of a file that changes meanwhile."""
+
 
 class Large(ABC):
     """Moves one object at a time."""
 
     @abstractmethod
-    async def move(self, decision: Decision) -> str | None:
-        """Move it; the etag of the object that was written or read."""
+    async def move(self, decision: Decision) -> tuple[int, str]:
+        """Move it; size and etag of the object that was written or read."""
 
 
 class LargeUploads(Large):
@@ -44,20 +50,26 @@ class LargeUploads(Large):
         self._conditions = write_conditions(rules.if_absent, None)
         self._attributes = attributes
 
-    async def move(self, decision: Decision) -> str | None:
+    async def move(self, decision: Decision) -> tuple[int, str]:
         from storage_core.transfer.upload import upload_file
 
-        source, target, key = self._source, self._target, decision.key
-        result = await upload_file(
-            self._context.nested(),
-            target.end,
-            source.path(key),
-            target.prefix + key,
-            self._attributes(key),
-            self._conditions,
-            expected=True,
-        )
-        return result.etag
+        target, key, path = self._target, decision.key, self._source.path(decision.key)
+        blocking = self._context.team.blocking
+        for _ in range(_TRIES):
+            before = await blocking(os.lstat, path)
+            result = await upload_file(
+                self._context.nested(),
+                target.end,
+                path,
+                target.prefix + key,
+                self._attributes(key),
+                self._conditions,
+                expected=True,
+            )
+            changed = await blocking(is_changed, path, result.size, before.st_mtime_ns)
+            if not changed or self._conditions.if_none_match is not None:
+                return result.size, result.etag
+        raise ObjectChangedError(f"{path} keeps changing while it is uploaded")
 
 
 class LargeDownloads(Large):
@@ -70,7 +82,7 @@ class LargeDownloads(Large):
         self._source, self._target = source, target
         self._replace = not rules.if_absent
 
-    async def move(self, decision: Decision) -> str | None:
+    async def move(self, decision: Decision) -> tuple[int, str]:
         from storage_core.transfer.download import download_file
 
         context, target, key = self._context.nested(), self._target, decision.key
@@ -87,8 +99,8 @@ class LargeDownloads(Large):
         )
         same = info.etag == decision.etag
         modified = decision.modified if same else microseconds(info.modified)
-        await context.team.blocking(set_time, target.root, key, modified)
-        return info.etag
+        await context.team.blocking(set_time, target.root, key, time_for_file(modified))
+        return info.size, info.etag
 
 
 class LargeCopies(Large):
@@ -101,10 +113,10 @@ class LargeCopies(Large):
         self._source, self._target = source, target
         self._rules = rules
 
-    async def move(self, decision: Decision) -> str | None:
+    async def move(self, decision: Decision) -> tuple[int, str]:
         source, target, rules = self._source, self._target, self._rules
         etag: list[str] = []
-        await copy_object(
+        result = await copy_object(
             self._context.nested(),
             source.end,
             source.prefix + decision.key,
@@ -115,4 +127,4 @@ class LargeCopies(Large):
             expected=True,
             read=etag.append,
         )
-        return etag[0]
+        return result.size, etag[0]

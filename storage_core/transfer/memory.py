@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -20,9 +21,23 @@ class Memory:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, in a forked child: who reserved or waits is not there."""
         self._used = 0
         self._lock = threading.Lock()
         self._waiting: deque[Turn] = deque()
+
+    def at_once(self, least: int, most: int) -> int:
+        """As `reserve`, without a wait: 0 where there is less, or others wait already."""
+        with self._lock:
+            free = self.limit - self._used
+            if self._waiting or free < least:
+                return 0
+            granted = min(most, free)
+            self._used += granted
+            return granted
 
     async def reserve(self, team: Team, least: int, most: int) -> int:
         """Reserve as much as there is between two bounds; waits until there is the lower one.
@@ -34,6 +49,9 @@ class Memory:
         while True:
             with self._lock:
                 if least > self.limit:
+                    if turn is not None:  # the budget was lowered meanwhile
+                        self._waiting.remove(turn)
+                        self._wake()
                     raise InvalidRequestError(
                         f"the transfer needs {least} bytes of memory and {self.limit} are allowed;"
                         " raise max_memory or lower part_size"
@@ -79,6 +97,8 @@ class Memory:
 
 
 MEMORY = Memory(DEFAULT)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=MEMORY.forget)
 
 
 def set_max_memory(size: int) -> None:

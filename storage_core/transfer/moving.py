@@ -30,6 +30,8 @@ TOGETHER: Final = 32
 """Small objects that one job takes at most."""
 BATCH_BYTES: Final = 1024**2
 """Their bytes at most, but for a single one."""
+FEW: Final = 1
+"""Jobs at first, where each takes a thread, until it is seen whether more of them help."""
 AHEAD: Final = 8000
 """Small objects that are waiting for a job, as far as they are planned already."""
 ASIDE: Final = 1000
@@ -71,13 +73,13 @@ async def carry_out(
     """
     moving: Action = "upload" if source.is_folder else "download" if target.is_folder else "copy"
     tally = Tally(context.meter, on_outcome, moving)
-    if rules.dry_run:
-        await _look_only(stretches, tally)
-        return tally.report(dry_run=True)
     deletions = Spool()
     in_the_way: list[Decision] = [] if blocked is None else blocked
     wait = rules.delete and target.is_folder
     try:
+        if rules.dry_run:
+            await _look_only(stretches, tally, deletions)
+            return tally.report(dry_run=True)
         work = _Work(context, source, target, rules, tally, in_the_way if wait else None)
         await work.move(stretches, deletions)
         if deletions.count and not tally.failures:
@@ -95,16 +97,23 @@ async def _one(decisions: list[Decision]) -> AsyncIterator[Stretch]:
     yield Stretch(decisions, 0, decisions[-1].key)
 
 
-async def _look_only(stretches: AsyncIterator[Stretch], tally: Tally) -> None:
+async def _look_only(stretches: AsyncIterator[Stretch], tally: Tally, deletions: Spool) -> None:
+    """Tell what would be done: as if it were, deletions last and none after a failure."""
     async for stretch in stretches:
         tally.unchanged(stretch.unchanged)
         for decision in stretch.decisions:
             if decision.kind == "skip":
                 tally.skipped(decision.key)
+            elif decision.kind == "delete":
+                deletions.add(decision.key)
             elif decision.error is not None:
                 tally.failed(decision, decision.error)
             else:
                 tally.done(decision, decision.size, counted=True)
+    if not tally.failures:
+        for keys in deletions.batches(BATCH_DELETE):
+            for key in keys:
+                tally.done(Decision(key, "delete"), 0, counted=True)
 
 
 class _Work:
@@ -170,8 +179,9 @@ class _Work:
         context = self._context
         batches = _Batches(self, stretches, deletions)
         while not batches.ended:
+            await batches.fill()  # jobs that have nothing to do yet would look like slow ones
             gate = context.gate(self._width, *self._ends)
-            await each(context.team, batches, self._batch, self._width, gate)
+            await each(context.team, batches, self._batch, self._width, gate, FEW)
             for decision in sorted(self._large, key=lambda found: found.key):
                 await self._move_large(decision)
             self._large.clear()
@@ -199,11 +209,11 @@ class _Work:
     async def _move_large(self, decision: Decision) -> None:
         self._context.team.checkpoint()
         try:
-            etag = await self._alone.move(decision)
+            size, etag = await self._alone.move(decision)
         except FAILURES as error:
             self._failed(decision, error)
         else:
-            self._tally.done(decision, decision.size, etag, counted=True)
+            self._tally.done(decision, size, etag, counted=True)
 
     def sort_out(self, stretch: Stretch, deletions: Spool) -> Iterable[Decision]:
         """The small moves of a stretch; all else is put where it belongs."""
@@ -255,7 +265,8 @@ class _Batches:
     def __aiter__(self) -> _Batches:
         return self
 
-    async def __anext__(self) -> list[Decision]:
+    async def fill(self) -> None:
+        """Wait until there is one, or the end of the plan; take what is there already too."""
         work, waiting = self._work, self._waiting
         while not self._exhausted and not work.full and len(waiting) < AHEAD:
             if waiting and not (isinstance(self._stretches, Feed) and self._stretches.ready):
@@ -266,6 +277,10 @@ class _Batches:
                 self._exhausted = True
             else:
                 waiting.extend(work.sort_out(stretch, self._deletions))
+
+    async def __anext__(self) -> list[Decision]:
+        await self.fill()
+        work, waiting = self._work, self._waiting
         if not waiting:
             raise StopAsyncIteration
         batch = [waiting.popleft()]

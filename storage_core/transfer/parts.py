@@ -118,14 +118,15 @@ class FileBody(Moving):
         fd, position, left = self._file.slice(self._start, self._stop)
         self.begun = True
         step = SLICE if self._context.bandwidth.rate is None else bandwidth.PIECE
-        while left:
-            piece = FileSlice(fd, position, min(step, left))
-            await self._pace(piece.length)
-            yield piece
-            self._left(piece.length)
-            position += piece.length
-            left -= piece.length
-        self._file.check()
+        with self._file.borrowed():
+            while left:
+                piece = FileSlice(fd, position, min(step, left))
+                await self._pace(piece.length)
+                yield piece
+                self._left(piece.length)
+                position += piece.length
+                left -= piece.length
+            self._file.check()
 
     async def beforehand(self, names: Sequence[str]) -> dict[str, str]:
         digests = self._file.digests

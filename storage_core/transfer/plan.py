@@ -14,6 +14,8 @@ WIDTH: Final = 8
 """Parts of one object at a time."""
 TREE_WIDTH: Final = 32
 """Small objects of a tree at a time."""
+_RANGES: Final = 1024
+"""Ranges of one object at most, where nothing asks for more."""
 _ROUND: Final = 1024**2
 
 
@@ -38,7 +40,7 @@ class Plan(NamedTuple):
 
 def plan_download(size: int, options: TransferOptions) -> Plan:
     """Ranges of an object to be read."""
-    part = options.part_size or max(PART, _rounded_up(size // 1024))
+    part = options.part_size or max(PART, _rounded_up(-(-size // _RANGES)))
     parts = max(1, -(-size // part))
     return Plan(part, parts, min(parts, options.concurrency or WIDTH))
 

@@ -13,7 +13,15 @@ from storage_core import keys as key_rules
 from storage_core.errors import InvalidKeyError, StorageError
 from storage_core.transfer.compare import How, needs_reading, same_bytes
 from storage_core.transfer.context import Context
-from storage_core.transfer.entries import ALL, NOT_REGULAR, Entry, KeyRange, Side
+from storage_core.transfer.entries import (
+    ALL,
+    DOUBT,
+    NOT_REGULAR,
+    SECOND,
+    Entry,
+    KeyRange,
+    Side,
+)
 from storage_core.transfer.filters import Filter
 from storage_core.transfer.folder import FolderSide
 from storage_core.transfer.merging import Meeting, key_of, meetings
@@ -88,7 +96,7 @@ async def plan(
     async for met in meetings(sources, targets, Filter(rules), folders=folders):
         if not met:
             continue
-        left = _without_same(met) if judge.by_time_alone else met
+        left = _without_same(met, judge.settled_after) if judge.by_time_alone else met
         decided = [judge.of(meeting) for meeting in left]
         asked = [number for number, kind in enumerate(decided) if kind == "compare"]
         if asked:
@@ -102,7 +110,7 @@ async def plan(
         yield Stretch(decisions, unchanged, key_of(met[-1]))
 
 
-def _without_same(met: list[Meeting]) -> list[Meeting]:
+def _without_same(met: list[Meeting], settled_after: int) -> list[Meeting]:
     """Those that are not the same by size and time: most often few of many."""
     return [
         pair
@@ -111,7 +119,7 @@ def _without_same(met: list[Meeting]) -> list[Meeting]:
             pair[0]
             and pair[1]
             and NOT_REGULAR != pair[0][1] == pair[1][1]
-            and pair[0][2] <= pair[1][2]
+            and pair[0][2] + settled_after <= pair[1][2]
         )
     ]
 
@@ -142,6 +150,8 @@ class _Judge:
             prefix, limit = target.prefix, target.end.core.client.capabilities.max_key_bytes
             self._check = lambda key: key_rules.check_key(prefix + key, limit)
         self.by_time_alone = rules.compare == "time" and self._trusting
+        # A copy may be older than what has replaced its source in the same second.
+        self.settled_after = SECOND if self._kind == "copy" else 0
 
     def of(self, meeting: Meeting) -> Decision | Literal["same", "left alone", "compare"]:
         """A decision; or that there is nothing to do, as both are the same or only the target
@@ -160,7 +170,9 @@ class _Judge:
         how = self._rules.compare
         same: bool | None = False
         if target is not None and how is not None and size == target.size:
-            if how == "time":
+            if how == "time" and self._in_doubt(source, target):
+                same = needs_reading(self._source, self._target, meeting, "checksum")
+            elif how == "time":
                 same = source.modified <= target.modified
             else:
                 same = needs_reading(self._source, self._target, meeting, how)
@@ -173,6 +185,13 @@ class _Judge:
         if same is None:
             return "compare"
         return "same" if same else self._move(source)
+
+    def _in_doubt(self, source: Entry, target: Entry) -> bool:
+        """Whether the times tell nothing, as both are of one second and have no finer steps."""
+        if self._kind == "download":
+            return source.modified - target.modified == DOUBT
+        same = source.modified == target.modified
+        return self._kind == "copy" and same and source.modified % SECOND == 0
 
     def settled(
         self, meeting: Meeting, verdict: bool | StorageError | OSError

@@ -116,7 +116,7 @@ class Ranges:
         self._target = target = Target.create(self._download.place, partial)
         file, size = self._file, self._info.size
         if file is not None and file.offset == 0 and file.length == size:
-            self._cloned = target.clone(file.fd)
+            self._cloned = target.clone(file.fd, size)
         if not self._cloned:
             target.allocate(size)
         return target
@@ -148,7 +148,9 @@ class Ranges:
     def _fail(self, failure: BaseException) -> None:
         """Keep what another run can go on with, or nothing."""
         journal, target = self._journal, self._target
-        known = self._crcs.keys() if journal is None else self._crcs.keys() | journal.parts.keys()
+        known = set() if journal is None else {*journal.parts}
+        if not self._cloned:  # what came by a clone is noted nowhere
+            known |= self._crcs.keys()
         kept = [number for number in known if 1 <= number <= self._plan.parts]
         if journal is not None and kept and not _is_final(failure):
             if target is not None:

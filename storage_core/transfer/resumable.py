@@ -11,18 +11,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from storage_core.core.settling import new_write_id, put_result
 from storage_core.errors import (
     ConflictError,
     IntegrityError,
     InvalidRequestError,
     NotFoundError,
+    ObjectNotFoundError,
     OutcomeUnknownError,
+    PermissionDeniedError,
+    PreconditionFailedError,
     StorageError,
+    UnsupportedError,
     UploadNotFoundError,
 )
-from storage_core.model import Part, PutResult
+from storage_core.model import NO_CONDITIONS, Part, PutResult
 from storage_core.runtime.team import Stopped
 from storage_core.transfer.jobs import each
 from storage_core.transfer.memory import MEMORY
@@ -38,6 +45,10 @@ if TYPE_CHECKING:
 
 _FINAL: Final = (ConflictError, IntegrityError, InvalidRequestError, NotFoundError)
 """Failures that another run of the same upload would meet again."""
+_ALIKE: Final = timedelta(minutes=1)
+"""Two lifetimes that differ by less are taken for the same."""
+COMPLETION: Final = 0
+"""Number of the journal's line about the completion; those of parts begin with 1."""
 
 
 async def upload_large(
@@ -79,17 +90,8 @@ class _Large:
         if self._context.options.resume:
             self._journal = await team.blocking(self._open_journal)
         try:
-            self._session = await self._begun()
-            try:
-                await self._send()
-                self._source.check()
-                result = await self._session.complete(self._digests)
-            except BaseException as failure:
-                reason = self._source.blamed(failure)
-                await self._failed(reason)
-                if reason is failure:
-                    raise
-                raise reason from failure
+            begun = await self._begun()
+            result = await self._sent_by(begun) if isinstance(begun, Session) else begun
             if self._journal is not None:
                 await team.blocking(self._journal.remove)
         finally:
@@ -97,6 +99,34 @@ class _Large:
             if self._journal is not None:
                 self._journal.close()
         return result
+
+    async def _sent_by(self, session: Session) -> PutResult:
+        """Send what is missing and publish all."""
+        self._session = session
+        try:
+            await self._send()
+            self._source.check()
+            return await self._complete()
+        except BaseException as failure:
+            reason = self._source.blamed(failure)
+            await self._failed(reason)
+            if reason is failure:
+                raise
+            raise reason from failure
+
+    async def _complete(self) -> PutResult:
+        """Publish. The journal knows of it before: it is all that tells another run, after a
+        kill, that an object which is there is this one."""
+        noted = {} if self._journal is None else self._journal.parts.get(COMPLETION, {})
+        write_id = str(noted.get("write_id") or new_write_id())
+        await self._note(COMPLETION, {"write_id": write_id, CRC: self._session.composed()[1]})
+        return await self._session.complete(self._digests, write_id)
+
+    async def _note(self, number: int, record: Mapping[str, object]) -> None:
+        """Note what was done, if that can be; an upload does not fail over it."""
+        if self._journal is not None:
+            with suppress(OSError):
+                await self._context.team.blocking(self._journal.add, number, record)
 
     # --- beginning --------------------------------------------------------------------
 
@@ -120,7 +150,9 @@ class _Large:
     def _header(self) -> dict[str, Any]:
         """What an upload that goes on must have in common with its beginning."""
         status, core = self._source.status, self._end.core
-        attributes = repr((self._order.attributes, sorted(self._order.names)))
+        # A lifetime that counts from now gives another moment in each run; see `_lasts_alike`.
+        lasting = replace(self._order.attributes, expires_at=None)
+        attributes = repr((lasting, sorted(self._order.names)))
         return {
             "kind": "upload",
             "source": self._source.path,
@@ -134,14 +166,14 @@ class _Large:
             "attributes": hashlib.sha256(attributes.encode()).hexdigest(),
         }
 
-    async def _begun(self) -> Session:
-        """The session of an earlier run, or a new one."""
+    async def _begun(self) -> Session | PutResult:
+        """The session of an earlier run, or a new one; or what the earlier one has published."""
         journal = self._journal
         if journal is not None:
-            if "upload_id" in journal.header:
-                taken = await self._taken_up(journal)
-                if taken is not None:
-                    return taken
+            if "upload_id" in journal.header and self._lasts_alike(journal.header):
+                begun = await self._taken_up(journal) or await self._published(journal)
+                if begun is not None:
+                    return begun
             await self._abort_old(journal)
         session = await Session.create(self._end, self._order)
         if journal is not None:
@@ -149,16 +181,30 @@ class _Large:
                 "target": f"{self._end.core.name}/{self._order.key}",
                 "profile": self._end.core.client.profile,
                 "upload_id": session.upload.id,
+                "expires_at": _iso(self._order.attributes.expires_at),
             }
             try:
                 await self._context.team.blocking(journal.begin, {**self._header(), **more})
+            except OSError:  # no room, say; it goes without
+                self._journal = None
+                await self._context.team.blocking(journal.remove)
             except BaseException as failure:
                 await session.discard(failure)
                 raise
         return session
 
+    def _lasts_alike(self, header: Mapping[str, object]) -> bool:
+        """Whether the object of an earlier run is to be gone at the moment that is asked for, or
+        was to last as long from then on as it is to from now on; it keeps its own moment."""
+        wanted, noted = self._order.attributes.expires_at, header.get("expires_at")
+        if wanted is None or noted is None:
+            return wanted is noted
+        then = datetime.fromisoformat(str(noted))
+        lasted = then - datetime.fromisoformat(str(header.get("started")))
+        return then == wanted or abs(wanted - datetime.now(UTC) - lasted) < _ALIKE
+
     async def _taken_up(self, journal: Journal) -> Session | None:
-        """The session of an earlier run; None if it is gone."""
+        """The session of an earlier run; None if it is gone, or its parts may not be listed."""
         self._end.core.client.require_conditions("complete", self._order.conditions)
         noted = journal.parts
         try:
@@ -173,9 +219,40 @@ class _Large:
                 token = page.next_token
                 if token is None:
                     return Session(self._end, self._order, upload)
-        except (UploadNotFoundError, InvalidRequestError):
+        except (UploadNotFoundError, InvalidRequestError, PermissionDeniedError, UnsupportedError):
             self._sent.clear()
             return None
+
+    async def _published(self, journal: Journal) -> PutResult | None:
+        """What an earlier run has published without hearing of it, where its write id tells."""
+        core, order = self._end.core, self._order
+        noted = journal.parts.get(COMPLETION)
+        if noted is None:
+            return None
+        try:
+            info = await self._end.run(core.head(order.key, None, NO_CONDITIONS, None))
+        except (ObjectNotFoundError, PermissionDeniedError):
+            return None
+        names = tuple(dict.fromkeys((CRC, *order.names)))
+        size, digests = self._source.size, self._source.digests
+        found = await self._context.team.blocking(digests, names, 0, size, self._checkpoint)
+        stored = info.checksums.get(CRC, found[CRC])
+        if info.size != size or not stored == noted.get(CRC) == found[CRC]:
+            return None
+        if info.write_id is None and order.conditions.if_absent:
+            await self._context.team.blocking(journal.remove)
+            raise PreconditionFailedError(
+                "the object is there with the very bytes of the file: an earlier run of this upload"
+                " was interrupted while it published them, and may have done so; the service does"
+                " not tell who wrote it"
+            )
+        if info.write_id is None or info.write_id != noted.get("write_id"):
+            return None
+        order.check(found)
+        self._context.meter.moved(size, earlier=True)
+        result = put_result(info)
+        known = {name: found[name] for name in names}
+        return replace(result, checksums={**result.checksums, **known})
 
     async def _abort_old(self, journal: Journal) -> None:
         """Abort what an earlier run of another file, or with other attributes, left."""
@@ -210,9 +287,9 @@ class _Large:
         compute = self._end.core.digests_to_compute((CRC,) if needed else ())
         body = FileBody(self._context, self._end, self._source, start, stop, compute, {})
         part = await self._session.put(number, body)
-        if journal is not None and CRC in part.checksums:
+        if CRC in part.checksums:
             record = {"etag": part.etag, "size": part.size, CRC: part.checksums[CRC]}
-            await self._context.team.blocking(journal.add, number, record)
+            await self._note(number, record)
 
     async def _is_sent(self, number: int, start: int, stop: int) -> bool:
         """Whether an earlier run has sent the part, and the file has the same bytes still."""
@@ -251,6 +328,10 @@ class _Large:
             await self._session.discard(failure)
         if self._journal is not None:
             await self._context.team.blocking(self._journal.remove)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _is_noted(part: Part, noted: Mapping[str, Any] | None) -> bool:

@@ -91,22 +91,28 @@ class Session:
         self.parts[number] = part
         return part
 
-    async def complete(self, digests: Mapping[str, str]) -> PutResult:
+    def composed(self) -> tuple[int, str | None]:
+        """Size and CRC32C of the parts put together; None if that of one is not known."""
+        return _composed(self.parts[number] for number in sorted(self.parts))
+
+    async def complete(self, digests: Mapping[str, str], write_id: str | None = None) -> PutResult:
         """Publish the parts and hold what was stored against what was sent.
 
         Args:
             digests: Of the whole, as far as they are known besides CRC32C.
+            write_id: To be stored with the object where the profile keeps them; a random one
+                without it.
 
         Raises:
             IntegrityError: a declared digest differs, and nothing was published; or the object
                 differs from what was sent.
         """
         parts = [self.parts[number] for number in sorted(self.parts)]
-        size, crc = _composed(parts)
+        size, crc = self.composed()
         known = dict(digests) if crc is None else {CRC: crc, **digests}
         self._order.check(known)
         result = await self._end.run(
-            self.upload.complete(parts, None, self._order.conditions, None, known)
+            self.upload.complete(parts, None, self._order.conditions, None, known, write_id)
         )
         if result.size != size or (crc and result.checksums.get(CRC, crc) != crc):
             raise IntegrityError(

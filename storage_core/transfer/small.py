@@ -10,13 +10,13 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from storage_core.core.attributes import write_conditions
 from storage_core.errors import ObjectChangedError, PreconditionFailedError, StorageError
 from storage_core.model import NO_CONDITIONS, Attributes, Conditions
 from storage_core.transfer.copy import Fetched, fetch, kept, store
-from storage_core.transfer.entries import microseconds
+from storage_core.transfer.entries import microseconds, time_for_file
 from storage_core.transfer.folder_writing import NewFile, write_files
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class SmallUploads:
         target: The bucket.
         rules: What is said of the objects.
         tally: Told of each.
-        grown: Called with a file that is too large by now.
+        grown: Called with a file that is too large by now, or has changed while it was sent.
         most: Bytes of a small object at most.
     """
 
@@ -83,8 +83,10 @@ class SmallUploads:
     async def _put(self, core: BucketCore, batch: Sequence[Decision]) -> None:
         context, tally, meter = self._context, self._tally, self._context.meter
         runtime, prefix = core.client.runtime, self._target.prefix
-        read = await runtime.blocking(read_files, self._source.root, batch, self._most)
+        root = self._source.root
+        read = await runtime.blocking(read_files, root, batch, self._most)
         read.reverse()  # each is let go of when it was sent
+        stored: list[tuple[Decision, FileRead, str]] = []
         for decision in batch:
             data = read.pop()
             runtime.checkpoint()
@@ -94,25 +96,65 @@ class SmallUploads:
             if data is None:
                 self._grown(decision)
                 continue
-            if not isinstance(data, bytes):
+            if not isinstance(data, FileRead):
                 tally.failed(decision, data)
                 continue
             attributes = self.attributes(key)
             try:
                 result = await core.put(
-                    prefix + key, data, None, attributes, self._conditions, None, (), None
+                    prefix + key, data.data, None, attributes, self._conditions, None, (), None
                 )
             except FAILURES as error:
                 tally.failed(decision, error)
             else:
-                tally.done(decision, len(data), result.etag)
+                stored.append((decision, data._replace(data=b""), result.etag))
+        changed = await runtime.blocking(changed_since, root, stored)
+        for (decision, data, etag), again in zip(stored, changed, strict=True):
+            if again and not self._rules.if_absent:
+                self._grown(decision)
+            else:
+                tally.done(decision, data.size, etag)
+
+
+class FileRead(NamedTuple):
+    """What a file had when it was read.
+
+    Attributes:
+        data: Its bytes.
+        size: Their number.
+        modified: Its time, nanoseconds since the epoch.
+    """
+
+    data: bytes
+    size: int
+    modified: int
+
+
+def changed_since(root: str, stored: Sequence[tuple[Decision, FileRead, str]]) -> list[bool]:
+    """Which files have other bytes now than were stored, though not more or fewer of them.
+
+    Their times are before those of their objects, so no later comparison by time would see it.
+    """
+    return [
+        is_changed(f"{root}/{decision.key}", read.size, read.modified)
+        for decision, read, _ in stored
+    ]
+
+
+def is_changed(path: str, size: int, modified: int) -> bool:
+    """Whether a file of this size has another time by now."""
+    try:
+        now = os.lstat(path)
+    except OSError:
+        return False
+    return now.st_size == size and now.st_mtime_ns != modified
 
 
 def read_files(
     root: str, batch: Sequence[Decision], most: int
-) -> list[bytes | StorageError | OSError | None]:
+) -> list[FileRead | StorageError | OSError | None]:
     """The bytes of files, or why there are none; None for one that has grown too large."""
-    found: list[bytes | StorageError | OSError | None] = []
+    found: list[FileRead | StorageError | OSError | None] = []
     for decision in batch:
         try:
             found.append(_read(f"{root}/{decision.key}", decision, most))
@@ -121,7 +163,7 @@ def read_files(
     return found
 
 
-def _read(path: str, decision: Decision, most: int) -> bytes | None:
+def _read(path: str, decision: Decision, most: int) -> FileRead | None:
     descriptor = os.open(path, _READ)
     try:
         size, modified = decision.size, decision.modified
@@ -130,7 +172,7 @@ def _read(path: str, decision: Decision, most: int) -> bytes | None:
             now = os.fstat(descriptor)
             # The same before and after is the same throughout.
             if len(data) == size == now.st_size and now.st_mtime_ns // 1000 == modified:
-                return data
+                return FileRead(data, size, now.st_mtime_ns)
             if not stat.S_ISREG(now.st_mode):
                 raise ObjectChangedError(f"{path} is no regular file any more")
             size, modified = now.st_size, now.st_mtime_ns // 1000
@@ -196,7 +238,7 @@ class SmallDownloads:
             same = info.etag == decision.etag
             modified = decision.modified if same else microseconds(info.modified)
             got.append((decision, info.etag))
-            files.append(NewFile(key, data, modified))
+            files.append(NewFile(key, data, time_for_file(modified)))
         if not files:
             return
         replaces = not self._rules.if_absent

@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import AsyncIterable, Callable, Iterable
+import threading
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +20,7 @@ from storage_core import checksum
 from storage_core.core.bodies import Readable, bytes_of
 from storage_core.errors import InvalidRequestError, ObjectChangedError, StorageError
 from storage_core.model import Buffer
+from storage_core.runtime.team import Stopped
 from storage_core.streams import FileSlice
 
 if TYPE_CHECKING:
@@ -63,6 +66,9 @@ class FileSource:
         self.size = max(0, self.status.st_size - start)
         self.name = _name(file)
         self.data: bytes | None = None
+        self._lock = threading.Lock()
+        self._borrowers = 0
+        self._over = False
 
     @property
     def path(self) -> str | None:
@@ -150,10 +156,31 @@ class FileSource:
                 checkpoint()
         return {name: hasher.digest().hex() for name, hasher in hashers.items()}
 
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Let the file be open as long as the kernel may send from it: a thread that was given up
+        goes on with its descriptor, whose number must not become that of another file."""
+        with self._lock:
+            if self._over:
+                raise Stopped
+            self._borrowers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._borrowers -= 1
+                last = self._over and self._owned and not self._borrowers
+            if last:
+                self._file.close()
+
     def close(self) -> None:
         """Close the file, or leave the caller's at its end."""
+        with self._lock:
+            self._over = True
+            borrowed = self._borrowers > 0
         if self._owned:
-            self._file.close()
+            if not borrowed:
+                self._file.close()
         elif self._given is not None and not self._given.closed:
             self._given.seek(self.start + self.size)
 
@@ -300,6 +327,9 @@ def _opened(path: str | os.PathLike[str], whole: int) -> FileSource | StreamSour
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return StreamSource(file, None, owned=True)
         source = FileSource(file, 0, owned=True)
+        if not source.size and os.pread(source.fd, 1, 0):
+            # Made while it is read, as those of /proc are: its size says nothing.
+            return StreamSource(file, None, owned=True)
         if source.size <= whole:
             source.read_whole()
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 from storage_core.core.between import End
@@ -9,6 +10,8 @@ from storage_core.errors import InvalidRequestError
 from storage_core.transfer.context import Context
 from storage_core.transfer.entries import ALL, Entry, Side
 from storage_core.transfer.feed import Feed
+from storage_core.transfer.filters import Filter
+from storage_core.transfer.folder import FolderSide
 from storage_core.transfer.moving import carry_out
 from storage_core.transfer.planning import looks_at_target, plan
 from storage_core.transfer.prefix import BucketSide
@@ -37,6 +40,7 @@ async def transfer(
         StorageError: a listing broke off, or an object failed in a way that all would.
     """
     check_sides(source, target)
+    check_store(source, target, rules)
     team = context.team
     sources = Feed(team, source.batches(team, ALL))
     targets = None
@@ -82,6 +86,39 @@ def check_sides(source: Side, target: Side) -> None:
             f"{source.prefix!r} and {target.prefix!r} of the bucket {source.end.core.name!r}"
             " overlap, so the source would change while it is read"
         )
+
+
+def check_store(source: Side, target: Side, rules: Rules) -> None:
+    """Refuse a folder that a storage on this machine keeps its buckets in: files would be written
+    to it or deleted from it behind its back, or it would take in its own files for ever.
+
+    A source that only has it somewhere in it will do, if the rules exclude it.
+
+    Raises:
+        InvalidRequestError: the folder is in the storage's, or has it in it.
+    """
+    for side, other in ((source, target), (target, source)):
+        if not isinstance(side, FolderSide) or not isinstance(other, BucketSide):
+            continue
+        kept = other.end.core.client.driver.local_folder()
+        if kept is None:
+            continue
+        root, store = os.path.realpath(side.root), os.path.realpath(kept)
+        inside, around = _is_below(root, store), _is_below(store, root)
+        place = os.path.relpath(store, root).replace(os.sep, "/")
+        excluded = around and not inside and not Filter(rules).takes(f"{place}/buckets/x")
+        if (inside or around) and not excluded:
+            raise InvalidRequestError(
+                f"the folder {side.root} and {store}, where the storage keeps its buckets, are in"
+                f" one another; take another folder, or exclude {place + '/*'!r}"
+                if around and not inside
+                else f"the folder {side.root} is in {store}, where the storage keeps its buckets;"
+                " take another folder"
+            )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _same_bucket(one: End, other: End) -> bool:

@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import time
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,6 +28,8 @@ _LONGEST: Final = 255 - len("." + PARTIAL + JOURNAL)
 _PREALLOCATED: Final = frozenset({"ext4", "xfs", "overlay"})
 """File systems that reserve space at once. Others write it, or gain nothing by it."""
 _FICLONE: Final = 0x40049409  # linux/fs.h
+_NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
+_OPENED: Final = "/proc/self/fd"
 
 
 class Place(NamedTuple):
@@ -76,6 +78,11 @@ class Place(NamedTuple):
         return self.mode is None or stat.S_ISREG(self.mode)
 
     @property
+    def folder(self) -> str:
+        """Where it lies."""
+        return os.path.dirname(self.path) or os.curdir
+
+    @property
     def partial(self) -> str:
         """The incomplete file of a download that can be resumed."""
         folder, slash, name = self.path.rpartition(os.sep)
@@ -108,8 +115,9 @@ class Target:
 
     Args:
         place: Where it is to be.
-        partial: Its name until then; None where the place itself is written to.
-        descriptor: Open for writing, and for reading where there is a `partial`.
+        partial: Its name until then; None where it has none, as the kernel removes it at the end
+            of the process, or where the place itself is written to.
+        descriptor: Open for writing, and for reading where the place is a file's.
     """
 
     def __init__(self, place: Place, partial: str | None, descriptor: int) -> None:
@@ -125,8 +133,8 @@ class Target:
 
         Args:
             place: A pipe is waited for.
-            partial: The name of the incomplete file, which must not exist; a random one
-                without it.
+            partial: The name of the incomplete file, which must not exist. Without it there is
+                none until the file is complete, or a random one where that can not be.
 
         Raises:
             OSError: it can not be made; it names the place.
@@ -135,12 +143,13 @@ class Target:
             if not place.regular:
                 flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
                 return cls(place, None, os.open(place.path, flags))
-            if partial is None:
-                partial = place.random
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             # The mode of a new file is the caller's umask's; that of another one is taken over.
             mode = 0o666 if place.mode is None else 0o600
-            descriptor = os.open(partial, flags, mode)
+            descriptor = -1 if partial is not None else _nameless(place.folder, mode)
+            if descriptor < 0:
+                partial = partial or place.random
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                descriptor = os.open(partial, flags, mode)
         except OSError as error:
             raise place.error(error) from None
         target = cls(place, partial, descriptor)
@@ -186,15 +195,19 @@ class Target:
         except OSError as error:
             raise self.place.error(error) from None
 
-    def clone(self, source: int) -> bool:
-        """Share the blocks of another file, where the file system can: a copy in no time."""
+    def clone(self, source: int, size: int) -> bool:
+        """Share the blocks of the first bytes of another file, where the file system can: a copy
+        in no time."""
         import fcntl
 
         try:
             fcntl.ioctl(self.descriptor, _FICLONE, source)
         except OSError:
             return False
-        return True
+        found = os.fstat(self.descriptor).st_size
+        if found > size:
+            os.ftruncate(self.descriptor, size)
+        return found >= size
 
     def write(self, data: Buffer, offset: int) -> None:
         """Write at an offset; a pipe or device gets what comes next.
@@ -210,10 +223,10 @@ class Target:
         try:
             view = memoryview(data)
             while view:
-                if self.partial is None:
-                    size = os.write(self.descriptor, view)
-                else:
+                if self.place.regular:
                     size = os.pwrite(self.descriptor, view, offset)
+                else:
+                    size = os.write(self.descriptor, view)
                 view, offset = view[size:], offset + size
         except OSError as error:
             raise self.place.error(error) from None
@@ -228,8 +241,12 @@ class Target:
             FileExistsError: another process was quicker, and it is not to be replaced.
             OSError: it can not be; it names the place.
         """
-        place, partial = self.place, self.partial
+        place = self.place
         try:
+            if self.partial is None and place.regular and self._named():
+                self._close()
+                return
+            partial = self.partial
             self._close()
             if partial is None:
                 return
@@ -241,6 +258,29 @@ class Target:
         except OSError as error:
             raise place.error(error) from None
         self.partial = None
+
+    def _named(self) -> bool:
+        """Give a file that has no name its own, if it is a new one's; else a random one, for it
+        to replace the file that is there."""
+        place, descriptor = self.place, self.descriptor
+
+        def link(name: str) -> None:
+            # Only with a folder given, which an absolute path makes no use of, does `os.link`
+            # follow what is under /proc to the file itself.
+            os.link(f"{_OPENED}/{descriptor}", name, src_dir_fd=descriptor)
+
+        if place.mode is None or not place.replace:
+            try:
+                link(place.path)
+            except FileExistsError:
+                if not place.replace:
+                    raise
+            else:
+                return True
+        name = place.random
+        link(name)
+        self.partial = name
+        return False
 
     def leave(self) -> None:
         """Keep the incomplete file for another run."""
@@ -264,6 +304,21 @@ class Target:
             time.sleep(0.001)
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _nameless(folder: str, mode: int) -> int:
+    """A file without a name in a folder (open(2), O_TMPFILE); -1 where there is no such thing."""
+    if not _NAMELESS or not _names_opened():
+        return -1
+    try:
+        return os.open(folder, _NAMELESS | os.O_RDWR | os.O_CLOEXEC, mode)
+    except OSError:  # what else is the matter will be told of a file that has one
+        return -1
+
+
+@cache
+def _names_opened() -> bool:
+    return os.path.isdir(_OPENED)
 
 
 @lru_cache(maxsize=64)

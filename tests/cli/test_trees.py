@@ -9,7 +9,8 @@ import pytest
 
 import storage_core
 from storage_core.cli import copying, status
-from storage_core.errors import ObjectChangedError
+from storage_core.model import Capabilities, Condition, Operation
+from storage_core.transfer.report import Outcome
 from tests.cli.conftest import Done, cli, process
 from tests.cli.test_process import on_terminal
 
@@ -193,15 +194,70 @@ def test_mv_between_profiles_deletes_what_was_copied_and_only_that(
     assert len(keys("archive:pears/all/")) == 3
 
 
-def test_mv_leaves_what_was_replaced_meanwhile(fruit: str):
+@pytest.mark.parametrize("asked", [True, False], ids=["if-match", "by-listing"])
+def test_mv_leaves_what_was_replaced_meanwhile(
+    fruit: str, pears: storage_core.Bucket, monkeypatch: pytest.MonkeyPatch, asked: bool
+):
+    """Whether or not the service deletes only what it is told to expect."""
     bucket = storage_core.open().bucket(fruit)
-    etag = bucket.head("readme.txt").etag
-    bucket.put("readme.txt", b"newer")
-    with pytest.raises(ObjectChangedError, match="replaced"):
-        copying._delete_copied(bucket, "readme.txt", etag)
-    assert bucket.get("readme.txt").read() == b"newer"
-    copying._delete_copied(bucket, "readme.txt", bucket.head("readme.txt").etag)
-    assert not bucket.exists("readme.txt")
+    allows = Capabilities.allows
+
+    def allowed(self: Capabilities, operation: Operation, condition: Condition) -> bool:
+        return allows(self, operation, condition) and (asked or operation != "delete")
+
+    def replaced(remover: copying._Remover, outcome: Outcome) -> None:
+        bucket.put("2012/adults.csv", b"newer")
+
+    monkeypatch.setattr(Capabilities, "allows", allowed)
+    monkeypatch.setattr(copying._Remover, "_check_apart", replaced)
+    done = cli("mv", "-r", "fruit/2012/", "archive:pears/2012/")
+    assert done.status == status.CONFLICT
+    assert "replaced" in done.stderr
+    assert bucket.get("2012/adults.csv").read() == b"newer"
+    assert keys("fruit/2012/") == ["2012/adults.csv"]
+    assert len(list(pears.list("2012/"))) == 2
+
+
+def test_mv_onto_itself_by_another_profile_loses_nothing(
+    fruit: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Found out before anything is deleted, and where `describe` does not tell as well."""
+    Path("alias").symlink_to("data")
+    monkeypatch.setenv("STORAGE_PROFILES__ALIAS__DRIVER", "local")
+    monkeypatch.setenv("STORAGE_PROFILES__ALIAS__ROOT", str(Path("alias").absolute()))
+    before = keys("fruit")
+    for operands in (
+        ["fruit/readme.txt", "alias:fruit/readme.txt"],
+        ["-r", "fruit/2012/", "alias:fruit/2012/"],
+    ):
+        done = cli("mv", *operands)
+        assert done.status == status.CONFLICT
+        assert "nothing was deleted" in done.stderr
+    assert keys("fruit") == before
+
+
+def test_mv_within_a_profile_leaves_nothing_out(fruit: str):
+    for operands in (["fruit/readme.txt", "fruit/new"], ["-r", "fruit/2012/", "fruit/new/"]):
+        assert cli("mv", *operands, "--leave-out", "tags").status == status.USAGE
+    assert "readme.txt" in keys("fruit")
+
+
+def test_an_error_never_begins_a_line_of_its_own(fruit: str):
+    tree()
+    Path("tree/new\nstorage: all is well").write_bytes(b"1")
+    done = cli("put", "-r", "tree", "fruit/t/")
+    assert done.status == status.USAGE
+    assert "all is well" in done.stderr
+    assert not any(line.startswith("storage: all") for line in done.stderr.splitlines())
+    assert [line[:9] for line in done.stderr.splitlines()] == ["storage: ", "4 objects"]
+
+
+def test_a_file_is_no_folder_to_fetch_into(fruit: str):
+    Path("file").write_bytes(b"mine")
+    done = cli("get", "-r", "fruit/2012/", "file")
+    assert done.status == status.FAILURE
+    assert "Not a directory" in done.stderr
+    assert Path("file").read_bytes() == b"mine"
 
 
 def test_mv_within_a_profile_renames(fruit: str):
@@ -248,7 +304,7 @@ def test_sync_up_and_down(fruit: str):
     Path("tree/0/0.txt").unlink()
     Path("tree/1/1.txt").write_bytes(b"other")
     planned = cli("sync", "./tree", "fruit/t/", "--delete", "--dry-run").ok()
-    assert planned.lines == ["would delete fruit/t/0/0.txt", "would store fruit/t/1/1.txt (5 B)"]
+    assert planned.lines == ["would store fruit/t/1/1.txt (5 B)", "would delete fruit/t/0/0.txt"]
     assert planned.stderr.startswith("dry run: 1 object, 5 B, 2 unchanged, 1 deleted")
     assert len(keys("fruit/t/")) == 4
     done = cli("sync", "./tree", "fruit/t/", "--delete", "--json").ok()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from storage_core.transfer.options import TransferOptions
 from storage_core.transfer.progress import Progress
 from storage_core.transfer.report import Outcome, TransferIncompleteError
 from tests.cluster.trees import content, files, fill
+from tests.waiting import PATIENCE
 
 
 def test_a_tree_reaches_s3_and_is_then_left_alone(
@@ -149,6 +152,16 @@ def test_ranges_do_not_hide_what_is_in_the_way(tmp_path: Path, source: Bucket, e
     assert (report.transferred, report.unchanged) == (2, 2)
 
 
+def test_what_is_in_the_way_may_come_before_another_folder(
+    tmp_path: Path, source: Bucket, engine: DaskEngine
+):
+    for key in ("x", "x.d/1", "x/b", "x/c/1", "y"):
+        source.put(key, b"1")
+    with pytest.raises(TransferIncompleteError) as caught:
+        sync(source.tree(), tmp_path / "folder", engine=engine, dry_run=True)
+    assert [failure.key for failure in caught.value.report.failures] == ["x/b", "x/c/1"]
+
+
 def test_a_dry_run_needs_no_target(tmp_path: Path, source: Bucket, engine: DaskEngine):
     source.put("x", b"1")
     report = sync(source.tree(), tmp_path / "none", engine=engine, dry_run=True)
@@ -218,6 +231,52 @@ def test_the_share_of_a_killed_worker_is_done_again_and_counted_once(
         assert content(target) == made
     else:
         assert files(folder) == made
+
+
+class Killer(SchedulerPlugin):
+    """Kills the worker that gets the first task of a kind, as soon as it has it."""
+
+    name = "killer"
+
+    def __init__(self, scheduler: Any, client: Any, kind: str) -> None:
+        self._scheduler = scheduler
+        self._kind = f"storage-{kind}-"
+        self._pids = client.run(os.getpid)
+        self.killed: list[str] = []
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        if finish == "processing" and str(key).startswith(self._kind) and not self.killed:
+            address = self._scheduler.tasks[key].processing_on.address
+            if address in self._pids:
+                self.killed.append(address)
+                os.kill(self._pids[address], signal.SIGKILL)
+
+
+@contextmanager
+def killing(scheduler: Any, engine: DaskEngine, kind: str) -> Iterator[None]:
+    engine.client.wait_for_workers(1, timeout=PATIENCE)
+    killer = Killer(scheduler, engine.client, kind)
+    scheduler.add_plugin(killer)
+    yield
+    scheduler.remove_plugin("killer")
+    assert killer.killed
+
+
+def test_a_worker_may_be_lost_while_it_lists_or_deletes(
+    source: Bucket, target: Bucket, engine: DaskEngine, scheduler: Any
+):
+    made = fill(source, 40)
+    trees = source.tree(), target.tree()
+    with killing(scheduler, engine, "look"):
+        report = sync(*trees, engine=engine)
+    assert (report.transferred, report.bytes) == (40, 4000)
+
+    for number in range(30):
+        target.put(f"left-over/{number}", b"")
+    with killing(scheduler, engine, "carry"):
+        report = sync(*trees, engine=engine, delete=True)
+    assert (report.unchanged, report.transferred, report.deleted) == (40, 0, 30)
+    assert content(target) == made
 
 
 def test_work_that_kills_its_workers_is_a_failure(

@@ -275,7 +275,9 @@ def test_opening_and_closing_go_through(opened: Opener):
     storage.close()
     assert inner.opened == 0
     assert layer.name == "memory"
-    assert layer.describe() == inner.describe()
+    assert layer.describe().startswith(inner.describe())
+    other = PrefixLayer(inner, "other/", BUCKET_PREFIX)
+    assert layer.describe() != other.describe(), "two profiles of one place are told apart by it"
 
 
 def test_streams_are_those_of_the_driver(inline: Opener):

@@ -20,20 +20,26 @@ from tests.servers import Server
 from tests.servers.fixtures import moto  # noqa: F401 - a fixture, found by its name
 from tests.waiting import PATIENCE
 
+_PROCESSES = (
+    "test_dask_in_another_process[disk]",
+    "test_the_url_is_enough[disk]",
+    "test_workers_get_it_by_pickle[disk]",
+    "test_zarr_leaves_no_connection_open[disk]",
+)
+"""Tests that start interpreters; on S3, with its connections, they say more."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """fsspec's 93 cases of patterns take most of the time on moto, and say little there that
-    they do not say on local disk: every fifth is enough, but with `--full`."""
-    edges = [
-        item
-        for item in items
-        if item.path.name == "test_abstract.py"
-        and "glob_edge_cases[s3-" in item.name
-        and item.path.is_relative_to(Path(__file__).parent)
-    ]
+    they do not say on local disk: every tenth is enough, but with `--full`."""
+    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    edges = [item for item in here if "glob_edge_cases[s3-" in item.name]
     for number, item in enumerate(edges):
-        if number % 5:
+        if number % 10:
+            item.add_marker("repetition")
+    for item in here:
+        if item.name in _PROCESSES:
             item.add_marker("repetition")
 
 

@@ -145,6 +145,10 @@ def test_duckdb(fs: StorageFileSystem, bucket: str):
         assert database.execute(asked).fetchall() == [(600, 2 * sum(range(300)))]
         asked = f"SELECT max(weight) FROM 'storage://{bucket}/t.csv'"
         assert database.execute(asked).fetchall() == [(299,)]
+        database.execute(
+            f"COPY frame TO 'storage://{bucket}/by' (FORMAT csv, PARTITION_BY (name), APPEND)"
+        )
+        assert len(fs.ls(f"{bucket}/by")) == 3
 
 
 def test_universal_pathlib(fs: StorageFileSystem, bucket: str, options: dict[str, str]):

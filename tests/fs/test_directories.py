@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 import storage_core
@@ -13,7 +15,7 @@ from storage_core import PermissionDeniedError, ProfileNotFoundError
 from storage_core.errors import InvalidRequestError
 from storage_core.fs import StorageFileSystem
 from tests.fs.conftest import scripted_fs
-from tests.s3.scripted import Script, error
+from tests.s3.scripted import Answer, Script, error
 
 ODD_KEYS = [
     "a b",
@@ -296,6 +298,35 @@ def test_below_a_bucket_there_are_no_directories_to_make(fs: StorageFileSystem, 
     fs.pipe_file(f"{bucket}/a/b", b"")
     with pytest.raises(OSError, match="not empty"):
         fs.rmdir(f"{bucket}/a")
+
+
+def test_no_bucket_is_made_on_the_way_to_an_object(
+    fs: StorageFileSystem, config: str, bucket: str, tmp_path: Path
+):
+    """A misspelt name would become one where a library sees that there is a place to write to."""
+    misspelt = f"{bucket}-misspelt"
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/a").touch()
+    for write in (
+        lambda: fsspec.open(f"storage://{misspelt}/a", "wb", config=config).open(),
+        lambda: fsspec.open_files(f"storage://{misspelt}/*", "wb", num=1, config=config),
+        lambda: fs.get_mapper(misspelt).update(a=b"1"),
+        lambda: fs.put(str(tmp_path), misspelt, recursive=True),
+        lambda: fs.makedirs(misspelt, exist_ok=True),
+    ):
+        with pytest.raises(FileNotFoundError, match="no bucket"):
+            write().close()
+    assert not fs.exists(misspelt)
+    fs.makedirs(misspelt)
+    fs.rmdir(misspelt)
+
+
+def test_a_bucket_that_may_not_be_looked_at_may_be_written_to():
+    denied = error(403, "AccessDenied", "no look")
+    # A HEAD has no body, so the reason is asked for.
+    with scripted_fs(Script(denied, denied, Answer(headers={"ETag": '"1"'}))) as fs:
+        fs.makedirs("s3/fruit", exist_ok=True)
+        fs.pipe_file("s3/fruit/a", b"1")
 
 
 def test_profiles_are_neither_made_nor_removed(fs: StorageFileSystem, profile: str):

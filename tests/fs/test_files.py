@@ -161,9 +161,30 @@ def test_an_exception_publishes_nothing(
     assert fs.cat_file(f"{bucket}/a") == b"before"
 
 
+@pytest.mark.parametrize("cache_type", ["none", "readahead", "bytes", "blockcache", "background"])
+def test_blocks_end_with_the_object(fs: StorageFileSystem, bucket: str, cache_type: str):
+    """Some of fsspec's caches ask for whole ones."""
+    fs.pipe_file(f"{bucket}/a", BIG)
+    with fs.open(f"{bucket}/a", block_size=70_000, cache_type=cache_type) as file:
+        for start in (290_000, 0, 100_000, 299_999):
+            file.seek(start)
+            assert file.read(20_000) == BIG[start : start + 20_000]
+
+
 def test_a_file_that_is_dropped_publishes_nothing(fs: StorageFileSystem, bucket: str):
     file = fs.open(f"{bucket}/a", "wb")
     file.write(b"lost")
+    with pytest.warns(ResourceWarning, match="was not closed: nothing is published"):
+        del file
+    assert fs.ls(bucket) == []
+
+
+@pytest.mark.parametrize(("mode", "compression"), [("w", None), ("w", "gzip"), ("wb", "gzip")])
+def test_what_is_around_a_dropped_file_publishes_nothing_either(
+    fs: StorageFileSystem, bucket: str, mode: str, compression: str | None
+):
+    file = fs.open(f"{bucket}/a", mode, compression=compression)
+    file.write("lost" if mode == "w" else b"lost")
     with pytest.warns(ResourceWarning, match="was not closed: nothing is published"):
         del file
     assert fs.ls(bucket) == []

@@ -168,6 +168,9 @@ def test_a_copy_keeps_all_and_a_move_leaves_nothing(fs: StorageFileSystem, bucke
     assert (info["ContentType"], info["metadata"]) == ("text/plain", {"k": "v"})
     with pytest.raises(FileNotFoundError):
         fs.mv(f"{bucket}/missing", f"{bucket}/d")
+    with pytest.raises(IsADirectoryError, match="recursive=True"):
+        fs.mv(f"{bucket}/c", f"{bucket}/d")
+    assert fs.find(bucket) == [f"{bucket}/a", f"{bucket}/c/b"]
 
 
 def test_what_is_moved_onto_itself_stays(fs: StorageFileSystem, bucket: str):

@@ -152,6 +152,33 @@ def test_a_dripping_answer(serve):
     drive(transport.close())
 
 
+def test_a_buffer_that_fills_drop_by_drop(serve, world):
+    """Nor does what comes into a buffer, record by record."""
+    settings, tls = world
+
+    def body(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK + b"Content-Length: 100000\r\n\r\n")
+        try:
+            for _ in range(1000):
+                peer.send(b"x")
+                time.sleep(0.02)
+        except OSError:
+            pass
+
+    server = serve(spare=body, tls=tls)
+    transport = BlockingTransport(settings)
+
+    async def work() -> None:
+        response = await transport.send(request(server))
+        buffer = memoryview(bytearray(100_000))
+        while await response.readinto(buffer):
+            pass
+
+    within(work(), 0.5)
+    drive(transport.close())
+
+
 def test_the_tighter_one_holds():
     with deadline.deadline(10):
         outer = deadline.current.at

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage_core.http.fields import Fields, parse_fields, plain
+from storage_core.http.fields import Fields, Pick, parse_fields, plain
 
 NAMES = ["ETag", "etag", "X-A", "x-a-b", "Content-Length", "content-type", "A"]
 SPACES = ["", " ", "  ", "\t", " \t "]
@@ -62,3 +62,37 @@ def test_missing_fields_and_reprs():
     assert "value" not in repr(fields)
     assert plain(fields) == {"secret": "value"}
     assert plain({"a": "b"}) == {"a": "b"}
+
+
+ALL = Pick("etag", "x-a", "x-a-b", "content-length", "content-type", "a", "missing", "content-*")
+TWO = Pick("x-a-b", "etag")
+
+
+@given(st.lists(lines, min_size=1, max_size=4))
+def test_picked_they_are_the_same_whatever_came_before(heads):
+    for found in [*heads, *heads, *heads]:  # a row of names is known when it comes again
+        expected = by_hand(found)
+        names = ["etag", "x-a", "x-a-b", "content-length", "content-type", "a", "missing"]
+        first = next((name for name in expected if name.startswith("content-")), None)
+        values = (*map(expected.get, names), expected.get(first) if first else None)
+        two = expected.get("x-a-b"), expected.get("etag")
+        fields = Fields(head_of(found))
+        assert ALL(fields) == values
+        assert TWO(fields) == two
+        assert TWO(Fields(head_of(found))) == two
+        assert ALL(expected) == values
+        assert fields == expected
+
+
+def test_values_that_need_stripping_do_not_fit_a_known_row():
+    head = "HTTP/1.1 200 OK\r\nETag: {}\r\nX-A-B: 1"
+    for value in ("x", "y", "z"):
+        assert TWO(Fields(head.format(value))) == ("1", value)
+    for value in (" x", "x ", "\tx", "x\t", " ", "\t"):
+        assert TWO(Fields(head.format(value))) == ("1", value.strip())
+    assert TWO(Fields(head.format(""))) == ("1", "")
+    assert TWO(Fields(head.format("a\rb"))) == ("1", "a\rb")
+    assert TWO(Fields(head.format("a\nX-A-B: 2"))) == ("1", "a\nX-A-B: 2")
+    assert TWO(Fields(head.format("x").replace("ETag", "EXag"))) == ("1", None)
+    assert TWO(Fields(head.format("x") + "\r\nx-a-b: 2")) == ("1, 2", "x")
+    assert TWO(Fields("HTTP/1.1 200 OK")) == (None, None)

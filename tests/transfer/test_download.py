@@ -23,8 +23,10 @@ from storage_core import (
 )
 from storage_core.checksum import digest
 from storage_core.model import EMPTY
+from storage_core.runtime.team import Team
 from storage_core.streams import ObjectStream
 from storage_core.transfer.journal import journals
+from storage_core.transfer.memory import MEMORY
 from tests.core.conftest import Opener, scripted
 from tests.core.drivers import Before, Scripted, Streamed
 from tests.transfer.downloads import OPTIONS, PART, content, left_in
@@ -383,3 +385,30 @@ def test_names_as_long_as_they_can_be(opened: Opener, tmp_path: Path) -> None:
     place = tmp_path / ("ä" * 127)
     bucket.download_file("pear", place, options=OPTIONS)
     assert place.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("carrier", ["inline", "direct"], indirect=True)
+@pytest.mark.parametrize("size", [10, len(DATA)])
+def test_memory_is_waited_for_without_a_stream_in_hand(
+    opened: Opener, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that have the memory may need its connection."""
+    driver = Streamed()
+    bucket = opened(driver).create_bucket("fruit")
+    bucket.put("pear", DATA[:size])
+    held = MEMORY.at_once(MEMORY.limit, MEMORY.limit)
+    assert held
+    reserve = MEMORY.reserve
+    waited: list[int] = []
+
+    async def noted(team: Team, least: int, most: int) -> int:
+        waited.append(len([stream for stream in driver.streams if not stream.closed]))
+        MEMORY.release(held)
+        return await reserve(team, least, most)
+
+    monkeypatch.setattr(MEMORY, "reserve", noted)
+    bucket.download_file("pear", tmp_path / "pear", options=OPTIONS)
+    assert (tmp_path / "pear").read_bytes() == DATA[:size]
+    assert waited == [0]
+    assert MEMORY.at_once(MEMORY.limit, MEMORY.limit) == MEMORY.limit, "all of it is given back"
+    MEMORY.release(MEMORY.limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -76,6 +78,31 @@ def test_who_gives_up_waiting_holds_up_nobody(kind: str) -> None:
 
 
 @kinds
+def test_a_budget_that_is_lowered_refuses_who_waits_for_more_and_nobody_else(kind: str) -> None:
+    budget = Memory(10)
+
+    async def main(team: Team) -> None:
+        held = await budget.reserve(team, 10, 10)
+
+        async def work(item: int) -> None:
+            if item == 0:
+                with pytest.raises(InvalidRequestError, match="raise max_memory"):
+                    await budget.reserve(team, 8, 8)
+            elif item == 1:
+                budget.release(await budget.reserve(team, 3, 3))
+            else:
+                while len(budget._waiting) < 2:
+                    await team.sleep(0.001)
+                budget.resize(5)
+                budget.release(held)
+
+        await each(team, stream(range(3)), work, 3)
+        assert await budget.reserve(team, 5, 5) == 5
+
+    run(kind, main)
+
+
+@kinds
 def test_more_than_the_whole_budget_is_refused(kind: str) -> None:
     async def main(team: Team) -> None:
         with pytest.raises(InvalidRequestError, match="raise max_memory or lower part_size"):
@@ -93,3 +120,13 @@ def test_the_budget_of_the_process_can_be_set() -> None:
             set_max_memory(100)
     finally:
         set_max_memory(memory.DEFAULT)
+
+
+def test_a_forked_child_has_a_budget_of_its_own() -> None:
+    code = (
+        "import os; from storage_core.transfer.memory import MEMORY\n"
+        "MEMORY.at_once(MEMORY.limit, MEMORY.limit)\n"
+        "if os.fork() == 0: print(MEMORY.at_once(1, MEMORY.limit) == MEMORY.limit, flush=True)\n"
+        "else: os.wait()"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"

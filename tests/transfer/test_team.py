@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
+from storage_core.runtime import team as team_module
 from storage_core.runtime.task_team import TaskTeam
-from storage_core.runtime.team import Team, ThreadTeam
+from storage_core.runtime.team import Stopped, Team, ThreadTeam
 from storage_core.transfer.gate import Gate
 from storage_core.transfer.jobs import each
 from tests.transfer.teams import KINDS, run, stream
@@ -79,6 +81,25 @@ def test_a_nested_team_fails_alone(kind: str) -> None:
 
     run(kind, main)
     assert sorted(heard) == ["0", "1", "2", "3"]
+
+
+@kinds
+@pytest.mark.parametrize("way_out", [asyncio.CancelledError, Stopped])
+def test_a_job_that_is_called_off_alone_is_never_taken_for_done(
+    kind: str, way_out: type[BaseException]
+) -> None:
+    """As when what a caller's iterator waits for is cancelled."""
+
+    async def main(team: Team) -> None:
+        async def work(item: int) -> None:
+            if item == 3:
+                raise way_out
+            await team.sleep(60 if item < 3 else 0)
+
+        await each(team, stream(range(10)), work, 4)
+
+    with pytest.raises(way_out):
+        run(kind, main)
 
 
 def test_an_outer_failure_reaches_a_nested_team() -> None:
@@ -210,7 +231,6 @@ def test_a_gate_lets_no_more_in_than_its_limit(kind: str) -> None:
 
 def test_a_thread_team_that_failed_is_spent() -> None:
     from storage_core.runtime import drive
-    from storage_core.runtime.team import Stopped
 
     team = ThreadTeam()
 
@@ -221,3 +241,82 @@ def test_a_thread_team_that_failed_is_spent() -> None:
         drive(team.together([fail()]))
     with pytest.raises(Stopped):
         team.checkpoint()
+
+
+@kinds
+def test_jobs_that_only_wait_are_joined_by_the_others(kind: str) -> None:
+    """All of them have to be there for any to end."""
+
+    async def main(team: Team) -> None:
+        turns = [team.turn() for _ in range(5)]
+        there: list[int] = []
+        guard = threading.Lock()
+
+        async def work(item: int) -> None:
+            with guard:
+                there.append(item)
+                last = len(there) == len(turns)
+            if last:
+                for turn in turns:
+                    turn.wake()
+            await turns[item].wait()
+
+        await each(team, stream(range(5)), work, 5, few=1)
+        assert sorted(there) == list(range(5))
+
+    run(kind, main)
+
+
+@kinds
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_few_jobs_that_do_it_all_are_enough(kind: str, few: int) -> None:
+    done: list[int] = []
+
+    async def main(team: Team) -> None:
+        async def work(item: int) -> None:
+            done.append(item)
+
+        await each(team, stream(range(100)), work, 16, few=few)
+
+    run(kind, main)
+    assert sorted(done) == list(range(100))
+
+
+@kinds
+def test_the_failure_of_the_first_job_is_raised_before_the_others_begin(kind: str) -> None:
+    async def main(team: Team) -> None:
+        async def work(item: int) -> None:
+            raise ValueError(f"the failure of {item}")
+
+        await each(team, stream(range(100)), work, 16, few=1)
+
+    with pytest.raises(ValueError, match="the failure of"):
+        run(kind, main)
+
+
+def test_threads_that_compute_are_not_joined_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that says so: how much a busy machine lets them is not known."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        pytest.skip("this system does not tell how much a thread computed")
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: time.monotonic_ns())
+    names: set[str] = set()
+    looked = threading.Event()
+    missing = team_module._Load.missing
+
+    def told(self: team_module._Load, begun: int) -> int:
+        looked.set()
+        more = missing(self, begun)
+        assert more <= 0
+        return more
+
+    monkeypatch.setattr(team_module._Load, "missing", told)
+
+    async def main(team: Team) -> None:
+        async def work(item: int) -> None:
+            names.add(threading.current_thread().name)
+            assert looked.wait(60)
+
+        await each(team, stream(range(40)), work, 16, few=1)
+
+    run("threads", main)
+    assert len(names) == 1

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
-import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,24 +12,27 @@ from typing import Any
 import pytest
 
 from storage_core import (
-    Bucket,
     IntegrityError,
     InvalidRequestError,
-    ObjectChangedError,
     PreconditionFailedError,
     Progress,
-    QuotaExceededError,
     TransferOptions,
     UnavailableError,
 )
 from storage_core.checksum import digest
-from storage_core.transfer.journal import journals
 from tests.core.conftest import Opener, scripted
-from tests.core.drivers import Before, Lost, Scripted
-from tests.transfer.downloads import OPTIONS, PART, content
-
-DATA = content(5 * PART + 7)
-ONE_BY_ONE = replace(OPTIONS, concurrency=1)
+from tests.core.drivers import Lost, Scripted
+from tests.transfer.downloads import OPTIONS, PART
+from tests.transfer.uploads import (
+    DATA,
+    ONE_BY_ONE,
+    by_path,
+    clean,
+    in_memory,
+    numbers,
+    small_pieces,
+    stored,
+)
 
 
 @pytest.fixture
@@ -41,26 +42,7 @@ def pear(tmp_path: Path) -> Path:
     return path
 
 
-def stored(bucket: Bucket, key: str = "pear") -> bytes:
-    with bucket.get(key) as reader:
-        return reader.read()
-
-
-def clean(bucket: Bucket) -> bool:
-    """Whether nothing is left of uploads."""
-    return not list(bucket.list_uploads()) and not journals()
-
-
-def numbers(bucket: Bucket) -> list[int]:
-    """Parts that were sent, in order."""
-    return [request.number for request in scripted(bucket).requests("put_part")]
-
-
 # --- what can be uploaded -----------------------------------------------------------------
-
-
-def by_path(path: Path) -> Any:
-    return path
 
 
 def by_name(path: Path) -> Any:
@@ -75,20 +57,11 @@ def raw_file(path: Path) -> Any:
     return path.open("rb", buffering=0)
 
 
-def in_memory(path: Path) -> Any:
-    return io.BytesIO(path.read_bytes())
-
-
 def compressed(path: Path) -> Any:
     """A file object whose descriptor gives other bytes than it does."""
     packed = path.with_suffix(".gz")
     packed.write_bytes(gzip.compress(path.read_bytes()))
     return gzip.open(packed)
-
-
-def small_pieces(path: Path) -> Iterator[bytes]:
-    data = path.read_bytes()
-    return (data[start : start + 1000] for start in range(0, len(data), 1000))
 
 
 def one_piece(path: Path) -> list[bytes]:
@@ -173,6 +146,13 @@ def test_a_file_object_is_read_from_where_it_stands_and_left_at_its_end(
         bucket.upload_file(file, "pear", options=OPTIONS)
         assert file.tell() == len(DATA)
     assert stored(bucket) == DATA[100:]
+
+
+@pytest.mark.parametrize("carrier", ["inline", "direct"], indirect=True)
+def test_a_file_of_proc_whose_size_says_nothing(opened: Opener) -> None:
+    bucket = opened().create_bucket("fruit")
+    bucket.upload_file("/proc/self/status", "pear")
+    assert stored(bucket).startswith(b"Name:")
 
 
 def _refused() -> list[tuple[Any, type[Exception], str]]:
@@ -319,233 +299,3 @@ def test_declared_digests(
         bucket.upload_file(source(path), "second", checksums=wrong, options=OPTIONS)
     assert not bucket.exists("second")
     assert clean(bucket)
-
-
-# --- what goes wrong ----------------------------------------------------------------------
-
-
-def failing_at(bucket: Bucket, number: int) -> None:
-    """Let the service be gone for good from the so many-th part on."""
-    gone = [UnavailableError("gone") for _ in range(200)]
-    scripted(bucket).script["put_part"] = [*[None] * (number - 1), *gone]
-
-
-def interrupted(opened: Opener, pear: Path) -> Bucket:
-    """A bucket after an upload that stopped with three parts."""
-    bucket = opened().create_bucket("fruit")
-    failing_at(bucket, 4)
-    with pytest.raises(UnavailableError) as failure:
-        bucket.upload_file(pear, "pear", options=ONE_BY_ONE)
-    assert "3 of 6 parts are stored" in failure.value.__notes__[0]
-    assert not bucket.exists("pear")
-    scripted(bucket).script.clear()
-    scripted(bucket).calls.clear()
-    return bucket
-
-
-def test_what_was_interrupted_goes_on(opened: Opener, pear: Path) -> None:
-    bucket = interrupted(opened, pear)
-    (found,) = journals()
-    assert (found.kind, found.source, found.target) == ("upload", str(pear), "fruit/pear")
-    assert (found.done, found.size, found.in_use) == (3 * PART, len(DATA), False)
-    (upload,) = bucket.list_uploads()
-    assert found.header["upload_id"] == upload.id
-
-    seen: list[Progress] = []
-    result = bucket.upload_file(pear, "pear", options=ONE_BY_ONE, progress=seen.append)
-    assert numbers(bucket) == [4, 5, 6]
-    assert stored(bucket) == DATA
-    assert result.checksums["crc32c"] == digest("crc32c", DATA).hex()
-    assert seen[-1].bytes == len(DATA)
-    assert "create_upload" not in scripted(bucket).names()
-    assert clean(bucket)
-
-
-def touch(pear: Path, _: Bucket) -> None:
-    os.utime(pear, ns=(1, 1))
-
-
-def grow(pear: Path, _: Bucket) -> None:
-    with pear.open("ab") as file:
-        file.write(b"more")
-
-
-def replace_the_file(pear: Path, _: Bucket) -> None:
-    other = pear.with_name("other")
-    other.write_bytes(DATA[::-1])
-    os.utime(other, ns=(pear.stat().st_atime_ns, pear.stat().st_mtime_ns))
-    other.rename(pear)
-
-
-def spoil_a_part_unseen(pear: Path, _: Bucket) -> None:
-    """Other bytes, and all that tells of it as before."""
-    status = pear.stat()
-    with pear.open("r+b") as file:
-        file.seek(PART + 100)
-        file.write(bytes([DATA[PART + 100] ^ 1]))
-    os.utime(pear, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def send_another_part(_: Path, bucket: Bucket) -> None:
-    (upload,) = bucket.list_uploads()
-    bucket.resume_upload(upload.id).put_part(2, DATA[:PART])
-
-
-def end_the_session(_: Path, bucket: Bucket) -> None:
-    (upload,) = bucket.list_uploads()
-    bucket.resume_upload(upload.id).abort()
-
-
-def tear_the_journal(_: Path, __: Bucket) -> None:
-    (found,) = journals()
-    found.place.write_bytes(found.place.read_bytes()[:-5])
-
-
-def spoil_the_journal(_: Path, __: Bucket) -> None:
-    (found,) = journals()
-    found.place.write_bytes(os.urandom(300))
-
-
-ALL = [1, 2, 3, 4, 5, 6]
-CHANGES: list[tuple[Callable[[Path, Bucket], None], list[int]]] = [
-    (touch, ALL),
-    (grow, ALL),
-    (replace_the_file, ALL),
-    (spoil_a_part_unseen, [2, 4, 5, 6]),
-    (send_another_part, [2, 4, 5, 6]),
-    (end_the_session, ALL),
-    (tear_the_journal, [3, 4, 5, 6]),
-]
-
-
-@pytest.mark.parametrize(
-    ("change", "again"), CHANGES, ids=lambda value: getattr(value, "__name__", "")
-)
-@pytest.mark.parametrize("carrier", ["inline", "direct"], indirect=True)
-def test_nothing_that_was_left_is_believed(
-    opened: Opener, pear: Path, change: Callable[[Path, Bucket], None], again: list[int]
-) -> None:
-    bucket = interrupted(opened, pear)
-    change(pear, bucket)
-    scripted(bucket).calls.clear()
-    bucket.upload_file(pear, "pear", options=ONE_BY_ONE)
-    assert stored(bucket) == pear.read_bytes()
-    assert numbers(bucket) == again
-    assert clean(bucket), "the session of the other file is aborted"
-
-
-@pytest.mark.parametrize("carrier", ["inline"], indirect=True)
-def test_other_attributes_begin_anew(opened: Opener, pear: Path) -> None:
-    bucket = interrupted(opened, pear)
-    bucket.upload_file(pear, "pear", content_type="x/y", options=ONE_BY_ONE)
-    assert numbers(bucket) == ALL
-    assert bucket.head("pear").content_type == "x/y"
-    assert clean(bucket)
-
-
-@pytest.mark.parametrize("carrier", ["inline"], indirect=True)
-def test_a_journal_that_can_not_be_read_hurts_nothing(opened: Opener, pear: Path) -> None:
-    bucket = interrupted(opened, pear)
-    spoil_the_journal(pear, bucket)
-    bucket.upload_file(pear, "pear", options=ONE_BY_ONE)
-    assert stored(bucket) == DATA
-    assert not journals()
-
-
-@pytest.mark.parametrize("source", [by_path, small_pieces])
-def test_without_resume_nothing_is_left(
-    opened: Opener, pear: Path, source: Callable[[Path], Any]
-) -> None:
-    bucket = opened().create_bucket("fruit")
-    failing_at(bucket, 4)
-    with pytest.raises(UnavailableError):
-        bucket.upload_file(source(pear), "pear", options=replace(ONE_BY_ONE, resume=False))
-    assert clean(bucket)
-
-
-@pytest.mark.parametrize("change", [grow, touch])
-@pytest.mark.parametrize("size", [5 * PART, len(DATA)])
-def test_a_file_that_changes_on_its_way_is_not_stored(
-    opened: Opener, pear: Path, change: Callable[[Path, Any], None], size: int
-) -> None:
-    bucket = opened().create_bucket("fruit")
-    steps = [None, Before(lambda _: change(pear, None))]
-    if size == len(DATA):  # after the last part
-        steps = [None] * 5 + [Before(lambda _: change(pear, None))]
-    scripted(bucket).script["put_part"] = steps  # type: ignore[assignment]
-    with pytest.raises(ObjectChangedError, match=str(pear)):
-        bucket.upload_file(pear, "pear", options=ONE_BY_ONE)
-    assert not bucket.exists("pear")
-    assert clean(bucket)
-
-
-@pytest.mark.parametrize("carrier", ["inline", "direct"], indirect=True)
-def test_a_file_that_shrinks_on_its_way_is_not_stored(opened: Opener, tmp_path: Path) -> None:
-    path = tmp_path / "pear"
-    path.write_bytes(bytes(1024**2))
-    bucket = opened().create_bucket("fruit")
-    scripted(bucket).script["put"] = [Before(lambda _: os.truncate(path, 700_000))]
-    with pytest.raises(ObjectChangedError, match=str(path)):
-        bucket.upload_file(path, "pear")
-    assert not bucket.exists("pear")
-
-
-@pytest.mark.parametrize("carrier", ["inline", "direct"], indirect=True)
-def test_a_stream_that_fails(opened: Opener) -> None:
-    bucket = opened().create_bucket("fruit")
-
-    def pieces() -> Iterable[bytes]:
-        yield DATA
-        raise ZeroDivisionError("the caller's own")
-
-    with pytest.raises(ZeroDivisionError, match="own"):
-        bucket.upload_file(pieces(), "pear", options=OPTIONS)
-    assert not bucket.exists("pear")
-    assert clean(bucket)
-
-
-def test_the_lost_answer_to_the_last_request(opened: Opener, pear: Path) -> None:
-    bucket = opened().create_bucket("fruit")
-    scripted(bucket).script["complete_upload"] = [Lost(UnavailableError("lost"))]
-    result = bucket.upload_file(pear, "pear", if_absent=True, options=OPTIONS)
-    assert result.etag == bucket.head("pear").etag
-    assert stored(bucket) == DATA
-    assert clean(bucket)
-
-
-@pytest.mark.parametrize("carrier", ["inline", "threaded"], indirect=True)
-def test_two_at_a_time_do_not_meet(opened: Opener, pear: Path) -> None:
-    """The second one, which finds the journal in use, has a session of its own."""
-    bucket = opened().create_bucket("fruit")
-
-    def meanwhile(_: object) -> None:
-        assert [found.in_use for found in journals()] == [True]
-        worker = threading.Thread(
-            target=bucket.upload_file, args=(pear, "pear"), kwargs={"options": OPTIONS}
-        )
-        worker.start()
-        worker.join()
-        assert len(list(bucket.list_uploads())) == 1, "that of the first one is left alone"
-
-    scripted(bucket).script["put_part"] = [None, None, Before(meanwhile)]
-    bucket.upload_file(pear, "pear", options=ONE_BY_ONE)
-    assert stored(bucket) == DATA
-    assert clean(bucket)
-
-
-@pytest.mark.parametrize("carrier", ["inline", "direct"], indirect=True)
-def test_a_place_for_journals_is_not_needed(
-    opened: Opener, pear: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STORAGE_STATE_DIR", "/dev/null/nowhere")
-    bucket = opened().create_bucket("fruit")
-    bucket.upload_file(pear, "pear", options=OPTIONS)
-    assert stored(bucket) == DATA
-
-
-@pytest.mark.parametrize("carrier", ["inline"], indirect=True)
-def test_more_than_an_object_can_be(opened: Opener, tmp_path: Path) -> None:
-    bucket = opened(Scripted(multipart=False, max_put_size=1000)).create_bucket("fruit")
-    (tmp_path / "pear").write_bytes(DATA)
-    with pytest.raises(QuotaExceededError, match="1000"):
-        bucket.upload_file(tmp_path / "pear", "pear")

@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 import storage_core
 from storage_core.cli import status
 from tests.cli.conftest import SCRIPT, cli, process
+from tests.waiting import wait_until
 
 MIB = 1024**2
 
@@ -61,13 +61,15 @@ def stalling(tmp_path: Path, workspace: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(site)}
 
 
-def wait_for(pattern: str) -> Path:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for place in Path().glob(pattern):
-            return place
-        time.sleep(0.01)
-    raise AssertionError(f"{pattern} did not appear")
+def writes_below(folder: Path, child: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has a file open there that has no name yet."""
+    try:
+        opened = [os.readlink(place) for place in Path(f"/proc/{child.pid}/fd").iterdir()]
+    except OSError:  # one that was closed meanwhile
+        return False
+    return any(
+        place.startswith(f"{folder}/") and place.endswith(" (deleted)") for place in opened
+    ) or bool(list(folder.glob(".storage-*")))
 
 
 def start(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -176,14 +178,14 @@ def test_an_interrupted_get_leaves_the_old_file(
 ):
     (workspace / "x").write_bytes(b"before")
     with start("get", "slow:fruit/x", env=stalling) as child:
-        part = wait_for(".storage-*")
+        wait_until(lambda: writes_below(workspace.resolve(), child))
         child.send_signal(number)
         assert child.wait(60) == code
         assert child.stderr is not None
         told = child.stderr.read().decode()
     assert told.startswith("storage: interrupted")
     assert told.endswith("; run the same command again to go on\n")
-    assert not part.exists()
+    assert not list(workspace.glob(".storage-*"))
     assert (workspace / "x").read_bytes() == b"before"
 
 

@@ -357,9 +357,11 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_can_not_be_sent(tmp_path: Path, target: Bucket, engine: DaskEngine):
     lock = __import__("threading").Lock()
+    folder = tmp_path / "folder"
+    folder.mkdir()
     with pytest.raises(InvalidRequestError, match="can not be sent"):
-        sync(tmp_path, target.tree(), engine=engine, content_type=lambda key: str(lock))
-    assert not list(tmp_path.glob("*.storage-part"))
+        sync(folder, target.tree(), engine=engine, content_type=lambda key: str(lock))
+    assert not list(folder.glob("*.storage-part"))
 
 
 def test_a_worker_that_is_left_alone_closes_what_it_has(

@@ -27,7 +27,6 @@ from storage_core import (
     aio,
 )
 from storage_core.transfer.memory import DEFAULT, MEMORY
-from tests.core.running import threads
 from tests.transfer.downloads import content
 from tests.transfer.trees import files_in, fill, make_folder, objects_in
 from tests.waiting import wait_until
@@ -98,15 +97,22 @@ def test_trees_are_values(tmp_path: Path):
         again.bucket.storage.close()
 
 
+def at_work() -> set[threading.Thread]:
+    """The threads of transfers, those of earlier tests included."""
+    return {one for one in threading.enumerate() if one.name.startswith("storage-core-transfer")}
+
+
 def test_no_thread_is_left(tmp_path: Path):
+    before = at_work()
     with storage_core.open_url((tmp_path / "root").as_uri()) as storage:
         bucket = storage.create_bucket("fruit")
         bucket.upload_tree(make_folder(tmp_path / "up", {f"{n}": b"1" for n in range(50)}))
-        wait_until(lambda: not threads())
+        wait_until(lambda: not at_work() - before)
 
 
 @pytest.mark.parametrize("call", ["upload", "download"])
 def test_an_interrupt_stops_a_tree(tmp_path: Path, call: str):
+    before = at_work()
     files = {f"{n:04}": b"1" for n in range(2000)}
 
     class Stop(BaseException):
@@ -128,7 +134,7 @@ def test_an_interrupt_stops_a_tree(tmp_path: Path, call: str):
         )
         with pytest.raises(Stop):
             run()
-        wait_until(lambda: not threads())
+        wait_until(lambda: not at_work() - before)
         done = objects_in(bucket) if call == "upload" else files_in(tmp_path / "down")
         assert set(done.values()) <= {b"1"}
         assert len(done) < 2000

@@ -36,7 +36,7 @@ UNITS: dict[Kind, tuple[str, float, str, float, int]] = {
 HEAD = """\
 # Performance
 
-Figures of this library and its peers on the same work, all in the same run. This page and its picture are made of the run's figures (`performance.json`); whether a target was reached is worked out from them.
+Figures of this library and its peers on the same work, those of one task all in the same run; a task may have been measured apart from the others (`--tasks`). This page and its picture are made of the run's figures (`performance.json`); whether a target was reached is worked out from them.
 
 ![storage-core against each rival, target by target](performance.svg)
 

@@ -1,6 +1,7 @@
-"""The deadline of the call that a thread is in, for blocking I/O to honour.
+"""What the call that a thread is in has to honour wherever it would wait: its deadline, and whether
+other calls go on in that thread meanwhile.
 
-`Runtime.within` sets it around a call; what blocks in that thread asks for it.
+`Runtime.within` sets the deadline around a call; what blocks in that thread asks for it.
 """
 
 from __future__ import annotations
@@ -8,10 +9,17 @@ from __future__ import annotations
 import threading
 import time
 
+from storage_core.waiting import Carrier
+
 
 class _Current(threading.local):
     at: float | None = None
     """A moment of `time.monotonic`; None without a deadline."""
+    carrier: Carrier | None = None
+    """Where the thread carries several coroutines by turns: who gives each its turn."""
+    nested: bool = False
+    """Whether the call is one made inside of such a coroutine, as by a callback: the others get no
+    turns until it has ended, so nothing may be waited for that they have."""
 
 
 current = _Current()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, KeysView, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from storage_core import checksum
@@ -29,7 +29,7 @@ class Body(ABC):
     digests and `count` the number of bytes.
     """
 
-    __slots__ = ("_digests", "_expected", "_hashers", "begun", "count", "data", "failure", "size")
+    __slots__ = ("_expected", "_hashers", "begun", "computed", "count", "data", "failure", "size")
 
     def __init__(
         self,
@@ -50,11 +50,12 @@ class Body(ABC):
         """What the source raised, or a check of the bytes: no doing of the driver's."""
         self._expected = expected
         self._hashers: dict[str, checksum.Hasher] = {}
-        self._digests: dict[str, bytes] = {}
+        self.computed: dict[str, bytes] = {}
+        """Digests that were asked for or declared, once the body was read."""
         if data is None:
             self._hashers = {name: checksum.new(name) for name in compute}
         else:
-            self._digests = {name: checksum.digest(name, data) for name in compute}
+            self.computed = {name: checksum.digest(name, data) for name in compute}
             self._verify()
 
     def __aiter__(self) -> AsyncIterator[Buffer]:
@@ -75,7 +76,7 @@ class Body(ABC):
                     for hasher in hashers:
                         hasher.update(piece)
                     yield piece
-            self._digests = {name: hasher.digest() for name, hasher in self._hashers.items()}
+            self.computed = {name: hasher.digest() for name, hasher in self._hashers.items()}
             self._verify()
         except Exception as error:
             self.failure = error
@@ -90,7 +91,7 @@ class Body(ABC):
         if self.size is not None and self.count != self.size:
             raise IntegrityError(f"the body was declared as {self.size} bytes and has {self.count}")
         for name, wanted in self._expected.items():
-            found = self._digests[name]
+            found = self.computed[name]
             if found != wanted:
                 raise IntegrityError(
                     f"the body's {name} is {found.hex()}, {wanted.hex()} was declared"
@@ -98,21 +99,20 @@ class Body(ABC):
 
     def digest(self, algorithm: str) -> str:
         """Digest of the whole body in hexadecimal, once it was read; KeyError if it was not
-        asked for."""
-        return self._digests[algorithm].hex()
+        asked for, unless the bytes are in memory, where it is computed now."""
+        if algorithm in self.computed:
+            return self.computed[algorithm].hex()
+        if self.data is None:
+            raise KeyError(algorithm)
+        return checksum.digest(algorithm, self.data).hex()
 
     def digests(self) -> dict[str, str]:
-        """All digests that were asked for or declared, once the body was read."""
-        return {name: found.hex() for name, found in self._digests.items()}
-
-    @property
-    def algorithms(self) -> KeysView[str]:
-        """Names of what `digests` tells."""
-        return self._digests.keys()
+        """All of `computed` in hexadecimal."""
+        return {name: found.hex() for name, found in self.computed.items()}
 
     def computes(self, algorithm: str) -> bool:
-        """Whether `digest` will tell this one."""
-        return algorithm in self._digests or algorithm in self._hashers
+        """Whether this one was asked for, so that `digest` tells it at no further cost."""
+        return algorithm in self.computed or algorithm in self._hashers
 
     def take_failure(self) -> Exception | None:
         """`failure`, which is forgotten: it would keep alive all that it passed through."""

@@ -16,6 +16,7 @@ from storage_core.http.interface import Content
 from storage_core.http.reread import Reread
 from storage_core.model import EMPTY, Buffer
 from storage_core.streams import Body
+from storage_s3.chunked import Trailer
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -42,6 +43,26 @@ class Outgoing(NamedTuple):
     digests: Mapping[str, str] = EMPTY
 
 
+class Plan(NamedTuple):
+    """How a body is sent.
+
+    Attributes:
+        content: The bytes.
+        size: Their number.
+        headers: That go with them.
+        payload: What the signature says of them.
+        trailer: The checksum behind them, if it is told there.
+        digests: What is known of them beforehand, algorithm to hexadecimal.
+    """
+
+    content: Buffer | Content
+    size: int
+    headers: Mapping[str, str]
+    payload: str
+    trailer: Trailer | None
+    digests: Mapping[str, str]
+
+
 async def prepare(body: Body, needed: tuple[str, ...], io: IO, *, moved: bool = False) -> Outgoing:
     """Make size and digests of a body known that is not in memory.
 
@@ -63,14 +84,6 @@ async def prepare(body: Body, needed: tuple[str, ...], io: IO, *, moved: bool = 
             digests = await body.beforehand(needed)
             return Outgoing(Reread(body, digests, moved=moved), body.size, digests)
     return await _collected(body, needed, io)
-
-
-def digest_in_memory(body: Body, name: str, data: Buffer) -> str:
-    """Digest in hexadecimal of a body whose bytes are in memory."""
-    try:
-        return body.digest(name)
-    except KeyError:  # core did not compute it
-        return checksum.digest(name, data).hex()
 
 
 async def _collected(body: Body, needed: tuple[str, ...], io: IO) -> Outgoing:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from hashlib import md5, sha256
 from itertools import repeat
-from typing import NamedTuple
 
 from storage_core import checksum
+from storage_core.driver import IO
 from storage_core.errors import (
     InvalidRangeError,
     NotFoundError,
@@ -19,7 +18,8 @@ from storage_core.errors import (
     UnavailableError,
 )
 from storage_core.http.fields import Pick
-from storage_core.http.interface import Content, Response
+from storage_core.http.interface import Response
+from storage_core.http.metadata import RESERVED
 from storage_core.model import (
     EMPTY,
     NO_ATTRIBUTES,
@@ -40,13 +40,14 @@ from storage_core.requests import (
     TagsRequest,
 )
 from storage_core.streams import Body, BytesStream, ObjectStream
-from storage_s3.bodies import Collected, digest_in_memory, prepare
+from storage_s3.bodies import Collected, Plan, prepare
 from storage_s3.calls import Calls
 from storage_s3.chunked import Trailer, chunked_headers
 from storage_s3.columns import Columns, put_result
 from storage_s3.errors import Asked, error_of_code
 from storage_s3.requests import (
     CHECKSUM,
+    META,
     attribute_headers,
     checksum_value,
     condition_headers,
@@ -65,6 +66,7 @@ from storage_s3.streams import AnswerStream
 
 _CRC = "crc32c"
 _CRC_HEADER = CHECKSUM + _CRC
+_CRC_KEPT = META + RESERVED + _CRC
 _CRC_LENGTH = 8  # characters of four bytes in base64
 
 _PUT = Asked("s3:PutObject", "object")
@@ -92,55 +94,39 @@ _SMALL = 64 * 1024
 """Bytes of an object that are taken whole from a service that ignores ranges."""
 
 
-class Plan(NamedTuple):
-    """How a body is sent.
-
-    Attributes:
-        content: The bytes.
-        size: Their number.
-        headers: That go with them.
-        payload: What the signature says of them.
-        trailer: The checksum behind them, if it is told there.
-        digests: What is known of them beforehand, algorithm to hexadecimal.
-    """
-
-    content: Buffer | Content
-    size: int
-    headers: Mapping[str, str]
-    payload: str
-    trailer: Trailer | None
-    digests: Mapping[str, str]
-
-
-_plan: Callable[
-    [tuple[Buffer, int, Mapping[str, str], str, Trailer | None, Mapping[str, str]]], Plan
-] = partial(tuple.__new__, Plan)  # as `Plan`, without a call of Python's
-
-
 class Objects(Calls):
     """Operations on objects."""
 
+    async def open(self, io: IO) -> None:
+        await super().open(io)
+        self._put_headers = {**self._options.write, **self._announced}
+
     # --- put --------------------------------------------------------------------------
 
-    def _in_memory(self, body: Body, data: Buffer, needed: tuple[str, ...] = ()) -> Plan:
+    def _in_memory(self, body: Body, data: Buffer, digests: Mapping[str, str] = EMPTY) -> Plan:
         """How to send a body whose bytes are in memory.
 
         Args:
             body: As core hands it over.
             data: Its bytes.
-            needed: Algorithms whose digests must be known beforehand.
+            digests: What is known of them, but for what the body tells.
         """
         options = self._options
-        digests = {name: digest_in_memory(body, name, data) for name in needed} if needed else {}
         headers = self._announced
         if options.checksums:
-            digests[_CRC] = digest = digest_in_memory(body, _CRC, data)
-            headers = {**headers, _CRC_HEADER: checksum_value(digest)}
+            crc = digests.get(_CRC) or body.digest(_CRC)
+            digests = {**digests, _CRC: crc}
+            headers = {**headers, _CRC_HEADER: checksum_value(crc)}
         payload = sha256(data).hexdigest() if options.signed_payload else UNSIGNED
-        return _plan((data, len(data), headers, payload, None, digests))
+        return Plan(data, len(data), headers, payload, None, digests)
 
     async def _streamed(self, body: Body, needed: tuple[str, ...] = ()) -> Plan:
-        """How to send a body that is read piece by piece; arguments as above."""
+        """How to send a body that is read piece by piece.
+
+        Args:
+            body: As core hands it over.
+            needed: Algorithms whose digests must be known beforehand.
+        """
         options, preset, anonymous = self._options, self._preset, self._account.anonymous
         signed = options.signed_payload and not anonymous
         # On a plain connection the kernel can move a file whose digest the service checks.
@@ -162,7 +148,8 @@ class Objects(Calls):
         outgoing = await prepare(body, tuple(sorted(wanted)), self.io, moved=moved)
         size, digests = outgoing.size, outgoing.digests
         if isinstance(outgoing.content, bytes):  # it was collected, and is small
-            return self._in_memory(body, outgoing.content, needed)
+            known = {name: found for name, found in digests.items() if name in (*needed, _CRC)}
+            return self._in_memory(body, outgoing.content, known)
         trailer = Trailer(_CRC_HEADER, _CRC_LENGTH, lambda: checksum_value(body.digest(_CRC)))
         headers = dict(self._announced)
         if options.checksums and not trailed:
@@ -203,27 +190,25 @@ class Objects(Calls):
 
     async def put(self, request: PutRequest) -> PutResult:
         bucket, key, body, attributes, conditions, keep, write_id = request
-        native = self._options.checksums
-        kept = tuple([name for name in keep if not (native and name == _CRC)]) if keep else ()
-        if not native and body.data is not None and _CRC not in kept:
-            # Cheap where the bytes are in memory, and reads can be verified by it.
-            kept = (*kept, _CRC)
-        data = body.data
-        if data is not None:
-            plan = self._in_memory(body, data, kept)
+        options, data = self._options, body.data
+        if data is None:
+            plan = await self._streamed(body, self._kept(keep))
+            _, size, headers, payload, _, digests = plan
+            headers = {**options.write, **headers}
         else:
-            plan = await self._streamed(body, kept)
-        _, size, headers, payload, _, digests = plan
-        if write := self._options.write:
-            headers = {**write, **headers}
-        if attributes is not NO_ATTRIBUTES or kept or write_id is not None:
-            reserved = reserved_fields({name: digests[name] for name in kept}, write_id)
-            own = attribute_headers(attributes, reserved, self._preset.plain_names)
-            if "content-encoding" in own and "content-encoding" in headers:
-                own["content-encoding"] = f"aws-chunked,{own['content-encoding']}"
-            headers = {**headers, **own}
-            if attributes.tags:
-                headers["x-amz-tagging"] = tagging(attributes.tags)
+            # The service checks the CRC32C or keeps it as metadata: it is cheap where the bytes
+            # are in memory, and reads can be verified by it.
+            size, crc = len(data), body.digest(_CRC)
+            digests = {_CRC: crc}
+            if keep:
+                digests = {**{name: body.digest(name) for name in keep}, _CRC: crc}
+            if options.checksums:
+                headers = {**self._put_headers, _CRC_HEADER: checksum_value(crc)}
+            else:
+                headers = {**self._put_headers, _CRC_KEPT: crc}
+            payload = sha256(data).hexdigest() if options.signed_payload else UNSIGNED
+        if keep or attributes is not NO_ATTRIBUTES or write_id is not None:
+            headers = self._described(headers, request, digests)
         if conditions is not NO_CONDITIONS:
             headers = {**headers, **condition_headers(conditions, self._quoted)}
         try:
@@ -240,7 +225,7 @@ class Objects(Calls):
             if error.code == _RACED and conditions is not NO_CONDITIONS:
                 error.unsent = True
             raise
-        if native and data is None and _CRC not in digests and body.computes(_CRC):
+        if data is None and options.checksums and _CRC not in digests and body.computes(_CRC):
             digests = {**digests, _CRC: body.digest(_CRC)}
         etag, version = _written(answer)
         return put_result(
@@ -250,6 +235,25 @@ class Objects(Calls):
             version if self._versions else None,
             digests,
         )
+
+    def _kept(self, keep: tuple[str, ...]) -> tuple[str, ...]:
+        """Of the digests to keep, those that the service does not and metadata has to."""
+        native = self._options.checksums
+        return tuple([name for name in keep if not (native and name == _CRC)])
+
+    def _described(
+        self, headers: Mapping[str, str], request: PutRequest, digests: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Headers of a put, and those of its object's attributes and reserved metadata."""
+        attributes = request.attributes
+        kept = {name: digests[name] for name in self._kept(request.keep)}
+        reserved = reserved_fields(kept, request.write_id)
+        own = attribute_headers(attributes, reserved, self._preset.plain_names)
+        if "content-encoding" in own and "content-encoding" in headers:
+            own["content-encoding"] = f"aws-chunked,{own['content-encoding']}"
+        if attributes.tags:
+            own["x-amz-tagging"] = tagging(attributes.tags)
+        return {**headers, **own}
 
     # --- get and head -----------------------------------------------------------------
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping
 
+from storage_core.http.fields import Pick
 from storage_core.http.interface import Response
+from storage_core.http.metadata import RESERVED
 from storage_core.model import ObjectInfo
 from storage_core.streams import ObjectStream
-from storage_s3.requests import CHECKSUM
+from storage_s3.requests import CHECKSUM, META
 from storage_s3.responses import object_info, verified
 
-_CRC_HEADER = CHECKSUM + "crc32c"
+_digests = Pick(CHECKSUM + "crc32c", CHECKSUM + "sha256", CHECKSUM + "sha1", f"{META}{RESERVED}*")
+"""Where an answer may tell a digest; the last are the library's own fields."""
+_NONE = (None, None, None, None)
 
 
 class AnswerStream(ObjectStream):
@@ -51,7 +54,9 @@ class AnswerStream(ObjectStream):
         self._info: ObjectInfo | None = None
         self.checksum = None
         if length == size:
-            self.checksum = _plain_checksum(response.headers) or verified(self.info)
+            told = _digests(response.headers)
+            if told != _NONE:
+                self.checksum = _plain_checksum(told[0]) or verified(self.info)
 
     @property
     def info(self) -> ObjectInfo:
@@ -70,9 +75,8 @@ class AnswerStream(ObjectStream):
         await self._response.close()
 
 
-def _plain_checksum(headers: Mapping[str, str]) -> tuple[str, bytes] | None:
-    """The CRC32C of the whole object, where the service tells it."""
-    text = headers.get(_CRC_HEADER)
+def _plain_checksum(text: str | None) -> tuple[str, bytes] | None:
+    """The CRC32C of the whole object, as the service tells it."""
     if text is None or len(text) != 8:
         return None
     try:

@@ -43,27 +43,31 @@ class MemoryBody(Body):
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        size: int,
-        data: Buffer,
-        compute: tuple[str, ...],
-        expected: dict[str, bytes],
-    ) -> None:
+    def __init__(self, data: Buffer, compute: tuple[str, ...]) -> None:
         # All that the base's does, in fewer steps: most bodies are small.
-        self.size = size
         self.data = data
-        self.count = len(data)
+        self.size = self.count = len(data)
         self.begun = False
         self.failure = None
-        self._expected = expected
+        self._expected = {}
         self._hashers = {}
-        if compute == _CRC_ALONE:
-            self._digests = {"crc32c": checksum.crc32c(data).to_bytes(4, "big")}
+        if not compute:
+            self.computed = {}
+        elif compute == _CRC_ALONE:
+            self.computed = {"crc32c": checksum.crc32c(data).to_bytes(4, "big")}
         else:
-            self._digests = {name: checksum.digest(name, data) for name in compute}
-        if expected or size != self.count:
-            self._verify()
+            self.computed = {name: checksum.digest(name, data) for name in compute}
+
+    def hold_to(self, size: int | None, expected: dict[str, bytes]) -> None:
+        """Check what was declared.
+
+        Raises:
+            IntegrityError: the bytes differ from it.
+        """
+        if size is not None:
+            self.size = size
+        self._expected = expected
+        self._verify()
 
     async def _pieces(self) -> AsyncIterator[Buffer]:
         if self.data is not None:
@@ -234,7 +238,7 @@ def make_body(
         IntegrityError: bytes in memory that do not match.
     """
     if type(data) is bytes and size is None and not expected and compute in _ALWAYS:
-        return MemoryBody(len(data), data, compute, {})
+        return MemoryBody(data, compute)
     declared: dict[str, bytes] = {}
     names = compute
     if expected or len(compute) > 1:
@@ -250,7 +254,9 @@ def make_body(
         if exported is None:
             return _source_body(data, runtime, size, names, declared, deadline or Deadline(None))
         data = exported
-    return MemoryBody(len(data) if size is None else size, data, names, declared)
+    body = MemoryBody(data, names)
+    body.hold_to(size, declared)
+    return body
 
 
 def _exported(data: object) -> Buffer | None:

@@ -140,28 +140,31 @@ class BucketCore:
         seconds: float | Deadline | None,
     ) -> PutResult:
         client = self.client
-        capabilities = client.capabilities
-        keys.check_key(key, capabilities.max_key_bytes)
+        keys.check_key(key, client.capabilities.max_key_bytes)
+        write_id = None
         if conditions is not NO_CONDITIONS:
             client.require_conditions("put", conditions)
+            write_id = self.write_id(conditions)
         if attributes is not NO_ATTRIBUTES:
             attributes = attribute_rules.checked(client, attributes)
         deadline = client.deadline(seconds)
+        asked: tuple[str, ...] = ()
+        keep: tuple[str, ...] = ()
         names = self.digests_to_compute(compute) if compute else client.always
+        if compute or checksums:
+            # The declared digests are the body's to check, and computed as those asked for.
+            asked = (*compute, *(checksums or ()))
+            kept = client.capabilities.checksums
+            keep = tuple([name for name in dict.fromkeys(asked) if name in kept])
         body = make_body(
             data, client.runtime, size=size, expected=checksums, compute=names, deadline=deadline
         )
-        if (body.size is None or body.size > client.one_put) and not self._fits_one_put(body):
-            # The declared digests are the body's to check, and computed as those asked for.
-            names = (*compute, *(checksums or ()))
-            writer = self.writer(key, attributes, conditions, None, names, deadline)
+        size = body.size
+        if (size is None or size > client.one_put) and not self._fits_one_put(body):
+            writer = self.writer(key, attributes, conditions, None, asked, deadline)
             return await writer.take(body)
-        keep: tuple[str, ...] = ()
-        if compute or checksums:
-            asked = dict.fromkeys((*compute, *(checksums or ())))
-            keep = tuple(name for name in asked if name in capabilities.checksums)
-        write_id = None if conditions is NO_CONDITIONS else self.write_id(conditions)
-        request = PutRequest(self.name, key, body, attributes, conditions, keep, write_id)
+        row = (self.name, key, body, attributes, conditions, keep, write_id)
+        request = tuple.__new__(PutRequest, row)  # without the detour of `PutRequest(*row)`
         if client.closed:
             client.check_open()
         put = client.driver.put
@@ -175,7 +178,7 @@ class BucketCore:
             result = await send_again(
                 client, "put", put, request, failure, deadline, body=body, settle=settle
             )
-        if body.algorithms <= result.checksums.keys():
+        if not body.computed or body.computed.keys() <= result.checksums.keys():
             return result
         return replace(result, checksums={**result.checksums, **body.digests()})
 
@@ -206,8 +209,7 @@ class BucketCore:
 
     def digests_to_compute(self, asked: Iterable[str]) -> tuple[str, ...]:
         """Algorithms of a write: the profile's own and those the caller asks for."""
-        default = self.client.capabilities.default_checksum
-        return (default, *asked) if default else tuple(asked)
+        return (*self.client.always, *asked)
 
     def write_id(self, conditions: Conditions) -> str | None:
         """A new id where it can resolve a lost answer to a conditional write."""

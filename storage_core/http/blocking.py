@@ -12,6 +12,7 @@ import threading
 import time
 
 from storage_core import deadline
+from storage_core.deadline import current
 from storage_core.errors import OperationTimeoutError, StorageError
 from storage_core.http.dial import dial
 from storage_core.http.failures import not_connected
@@ -19,6 +20,10 @@ from storage_core.http.parser import MalformedError
 from storage_core.http.pool import Pool, Waiter
 from storage_core.http.transport import LeanTransport, Station, tunnel
 from storage_core.http.wire import BrokenError, Wire
+from storage_core.waiting import SEVERAL, SOON, Wait
+
+_PIECE = 256 * 1024
+"""Bytes that are taken at a time at most, where others go on in the same thread."""
 
 
 class BlockingWire(Wire):
@@ -28,13 +33,15 @@ class BlockingWire(Wire):
     takes Python's own timeouts two.
     """
 
-    __slots__ = ("_limit",)
+    __slots__ = ("_limit", "_near", "_never_near")
 
     def __init__(self, sock: socket.socket, name: str, read_timeout: float) -> None:
         super().__init__(sock, name, read_timeout)
         if not self._tls:
             sock.setblocking(True)
         self._limit = 0.0
+        self._near = False
+        self._never_near = self._tls or not SEVERAL
         self._set_limit(read_timeout)
 
     def _set_limit(self, seconds: float) -> None:
@@ -52,26 +59,61 @@ class BlockingWire(Wire):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 
     def _timeout(self) -> OperationTimeoutError:
-        at = deadline.current.at
+        at = current.at
         if at is not None and time.monotonic() >= at:
             return OperationTimeoutError(f"{self.name}: the deadline passed")
         return OperationTimeoutError(f"{self.name}: no progress for {self.read_timeout:g} s")
 
-    def take(self, size: int) -> bytes:
-        if deadline.current.at is not None or self._limit != self.read_timeout:
+    def take(self, size: int) -> bytes | None:
+        if current.carrier is not None:
+            return None
+        return self._waited(size)
+
+    def _waited(self, size: int) -> bytes:
+        if current.at is not None or self._limit != self.read_timeout:
             self._set_limit(deadline.left(self.read_timeout))
         try:
-            return self.sock.recv(size)
+            if self._near:
+                self._near = self._comes_soon()
+                return self.sock.recv(size)
+            if self._never_near:
+                return self.sock.recv(size)
+            began = time.monotonic()
+            data = self.sock.recv(size)
+            self._near = time.monotonic() - began < SOON
+            return data
         except (BlockingIOError, TimeoutError):
             raise self._timeout() from None
         except OSError as error:
             raise BrokenError from error
 
+    def _comes_soon(self) -> bool:
+        """Look for an answer instead of sleeping until it is there."""
+        poll, until = self._poll.poll, time.monotonic() + SOON
+        while not poll(0):
+            if time.monotonic() >= until:
+                return False
+        return True
+
     async def recv(self, size: int) -> bytes:
-        return self.take(size)
+        if current.carrier is None:
+            return self._waited(size)
+        while True:
+            if not await self._turn(select.POLLIN, deadline.left(self.read_timeout)):
+                raise self._timeout()
+            if (data := self.recv_now(size)) is not None:
+                return data
+
+    async def _turn(self, events: int, seconds: float) -> bool:
+        """Give way to others until the socket is ready; false when the time is over."""
+        if self._tls and self.sock.pending():  # type: ignore[attr-defined]
+            return True
+        return await Wait(self.fd, events, time.monotonic() + seconds).give_way()
 
     async def recv_into(self, buffer: memoryview) -> int:
-        if deadline.current.at is not None or self._limit != self.read_timeout:
+        if current.carrier is not None:
+            return await self._into_by_turns(buffer)
+        if current.at is not None or self._limit != self.read_timeout:
             self._set_limit(deadline.left(self.read_timeout))
         size = 0
         try:
@@ -82,7 +124,7 @@ class BlockingWire(Wire):
                 if not (got := self.sock.recv_into(buffer[size:])):
                     break
                 size += got
-                if deadline.current.at is not None:
+                if current.at is not None:
                     if (left := deadline.left(self.read_timeout)) <= 0:
                         break
                     self._set_limit(left)
@@ -105,8 +147,32 @@ class BlockingWire(Wire):
         finally:
             self.sock.settimeout(before)
 
-    def _wait(self, events: int, seconds: float) -> int:
+    async def _into_by_turns(self, buffer: memoryview) -> int:
+        size = 0
+        while size < len(buffer):
+            if not await self._turn(select.POLLIN, deadline.left(self.read_timeout)):
+                if not size:
+                    raise self._timeout()
+                break
+            try:
+                data = self.recv_now(min(len(buffer) - size, _PIECE))
+            except BrokenError:
+                if not size:
+                    raise
+                break
+            if data is None:
+                continue
+            if not data:
+                break
+            buffer[size : size + len(data)] = data
+            size += len(data)
+        return size
+
+    async def _wait(self, events: int, seconds: float) -> int:
         """What the socket is ready for; 0 when the time is over."""
+        if current.carrier is not None:
+            await self._turn(events, seconds)
+            seconds = 0
         if self._tls and self.sock.pending():  # type: ignore[attr-defined]
             return select.POLLIN
         self._poll.modify(self.fd, events)
@@ -117,13 +183,13 @@ class BlockingWire(Wire):
         return found[0][1] if found else 0
 
     async def sendable(self) -> bool:
-        found = self._wait(select.POLLIN | select.POLLOUT, deadline.left(self.read_timeout))
+        found = await self._wait(select.POLLIN | select.POLLOUT, deadline.left(self.read_timeout))
         if not found:
             raise self._timeout()
         return bool(found & ~select.POLLOUT)
 
     async def receivable(self, seconds: float) -> bool:
-        if self._wait(select.POLLIN, deadline.left(seconds)):
+        if await self._wait(select.POLLIN, deadline.left(seconds)):
             return True
         if deadline.left(seconds) <= 0:
             raise self._timeout()
@@ -136,6 +202,18 @@ class BlockingWire(Wire):
     def moving_files(self, on: bool) -> None:
         with contextlib.suppress(OSError):  # it may be closed already
             os.set_blocking(self.fd, not on)
+
+
+class _StrandWaiter(Waiter[BlockingWire]):
+    def __init__(self) -> None:
+        self._wait = Wait()
+
+    def wake(self) -> None:
+        self._wait.wake()
+
+    async def wait(self, seconds: float) -> bool:
+        self._wait.until = time.monotonic() + seconds
+        return await self._wait.give_way()
 
 
 class _ThreadWaiter(Waiter[BlockingWire]):
@@ -154,12 +232,15 @@ class BlockingPool(Pool[BlockingWire]):
     """Connections shared by threads."""
 
     def _waiter(self) -> Waiter[BlockingWire]:
-        return _ThreadWaiter()
+        return _StrandWaiter() if current.carrier is not None else _ThreadWaiter()
 
     def pop(self) -> BlockingWire | None:
-        if deadline.current.at is not None and deadline.left(1) <= 0:
+        if current.at is not None and deadline.left(1) <= 0:
             raise OperationTimeoutError(f"{self.name}: the deadline passed", unsent=True)
         return Pool.pop(self)  # which costs half of what super() does
+
+    def _must_not_wait(self) -> bool:
+        return current.nested
 
     def _time_left(self, most: float) -> float:
         return deadline.left(most)

@@ -21,9 +21,10 @@ _SEPARATORS = repeat(": ")
 
 Names: TypeAlias = tuple[str, ...]
 Row: TypeAlias = re.Pattern[str]
-"""Fits the heads that have just these names, each once, and whose values need no stripping; it
-has a group for each value, and one more that never takes part."""
-_NO_ROW = re.compile("(?!)")
+"""Fits the good heads of HTTP/1.1 that have just these names, each once, and whose values need no
+stripping; it has a group for each value, and one more that never takes part."""
+_SHOWN = r"\x20-\x7e\x80-\xff"  # and tabs, in values (RFC 9112)
+NO_ROW = re.compile("(?!)")
 _ROWS = 256
 _rows: dict[Names, Row | None] = {}
 """Rows by their names; None for names that were seen once. To compile one takes as long as a
@@ -36,16 +37,17 @@ class Fields(Mapping[str, str]):
     """Fields by their names in lower case; the values of repeated ones are joined.
 
     Args:
-        head: An answer's, from the status line to the last field, that llhttp found good.
+        head: An answer's, from the status line to the last field, that was found good.
+        match: Of the row it fits, if that is known.
     """
 
     __slots__ = ("_found", "_head", "_lower", "_match")
 
-    def __init__(self, head: str) -> None:
+    def __init__(self, head: str, match: re.Match[str] | None = None) -> None:
         self._head = head
+        self._match = match
         self._lower: str | None = None
         self._found: dict[str, str] | None = None
-        self._match: re.Match[str] | None = None
 
     def all(self) -> dict[str, str]:
         """All of them, for who asks for many. Not to be changed."""
@@ -148,7 +150,7 @@ class Pick:
         self._names = names
         # Taken and replaced as a whole, as threads share it.
         self._last: tuple[Row, Callable[[re.Match[str]], tuple[str | None, ...]]]
-        self._last = _NO_ROW, itemgetter(0, 0)
+        self._last = NO_ROW, itemgetter(0, 0)
 
     def __call__(self, headers: Mapping[str, str]) -> tuple[str | None, ...]:
         """The values in the order of the names; None for those that are not there."""
@@ -166,7 +168,7 @@ class Pick:
 
     def _other(self, headers: Fields) -> tuple[str | None, ...]:
         """Out of an answer with other names than the last one's."""
-        row = _row(headers._head)
+        row = row_of(headers._head)
         if row is None or (found := row.fullmatch(headers._head)) is None:
             return self._looked_up(headers.all())
         headers._match = found
@@ -198,7 +200,7 @@ def _matching(wanted: str, names: Names) -> Iterator[int]:
             yield place
 
 
-def _row(head: str) -> Row | None:
+def row_of(head: str) -> Row | None:
     """The row of a head's names, None if it is not known (yet)."""
     names = tuple([line.partition(":")[0] for line in head.split("\r\n")[1:]])
     if names not in _rows:
@@ -211,12 +213,17 @@ def _row(head: str) -> Row | None:
     return row
 
 
+def place_in(row: Row, name: str) -> int:
+    """The group of a row that has the value of a field; 0 if it has no such field."""
+    return next(_matching(name, _places.get(row, ())), 0)
+
+
 def _compiled(names: Names) -> Row:
     lowered = tuple([name.lower() for name in names])
     if len(set(lowered)) < len(names) or len(names) > 64:
-        return _NO_ROW
-    value = r": (?![ \t])([^\r]*+)(?<![ \t])"
+        return NO_ROW
+    value = rf": (?![ \t])([\t{_SHOWN}]*+)(?<![ \t])"
     lines = "".join([rf"\r\n{re.escape(name)}{value}" for name in names])
-    row = re.compile(rf"[^\r]*+{lines}(?:(?!)())?")
+    row = re.compile(rf"HTTP/1\.1 [0-9]{{3}}(?: [{_SHOWN}]*+)?+{lines}(?:(?!)())?")
     _places[row] = lowered
     return row

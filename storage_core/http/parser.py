@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import httptools
 
 from storage_core.http import limits
-from storage_core.http.fields import Fields, Pick
+from storage_core.http.fields import NO_ROW, Fields, Pick, Row, place_in, row_of
 from storage_core.model import EMPTY
 
 _MOST = limits.HEAD
@@ -18,6 +19,24 @@ _BODILESS = frozenset({204, 304})
 _FOUND = b"HTTP/1.1 200 "
 _UNCHANGED = b"HTTP/1.1 304 "
 _framing = Pick("transfer-encoding", "content-length", "connection")
+
+
+_USUAL = frozenset({"200", "206"})
+
+
+class _Usual(NamedTuple):
+    """What the last answer was like that came as a whole; most of the next are like it, and are
+    read by its one regular expression, without llhttp.
+
+    Attributes:
+        row: Fits its head.
+        length: The row's group of ``Content-Length``, 0 without.
+        connection: The same of ``Connection``.
+    """
+
+    row: Row
+    length: int
+    connection: int
 
 
 class MalformedError(Exception):
@@ -54,6 +73,7 @@ class AnswerParser:
         "_parser",
         "_rest",
         "_seen",
+        "_usual",
         "chunked",
         "complete",
         "continued",
@@ -74,6 +94,8 @@ class AnswerParser:
         self.status = 0
         self.headers: Mapping[str, str] = EMPTY
         self._like_most = False
+        # Answers to HEAD have other fields.
+        self._usual: list[_Usual | None] = [None, None]
 
     def begin(self, head_only: bool) -> None:
         """Get ready for the answer to the next request.
@@ -142,6 +164,9 @@ class AnswerParser:
             data = self._more(data)
         else:
             self._seen = data
+            usual = self._usual[self._head_only]
+            if usual is not None and self._as_usual(usual, data):
+                return
         if self._head_only and data is self._seen and data.startswith(_FOUND):
             # What llhttp takes for a 304 it expects no body of: an answer to HEAD has none
             # either, and after it the parser is ready for the next one.
@@ -155,10 +180,38 @@ class AnswerParser:
             if self._found:
                 self.status, self._found = 200, False
             self._settle()
+            if self._like_most and self.complete:
+                self._learn()
             if self._rest:
                 self._feed_body(self._rest)
         elif len(self._seen) >= _MOST:
             raise MalformedError(f"its head is over {limits.HEAD} bytes")
+
+    def _as_usual(self, usual: _Usual, data: bytes) -> bool:
+        """Take a whole answer that is like the last one; false for any other."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = data[:end].decode("latin-1")
+        row, length, connection = usual
+        found = row.fullmatch(head)
+        if found is None or head[9:12] not in _USUAL:
+            return False
+        if connection and found[connection] != "keep-alive":
+            return False
+        body = data[end + 4 :]
+        if self._head_only:
+            if body or (length and not (found[length].isdecimal() and len(found[length]) < 19)):
+                return False
+        elif not length or found[length] != str(len(body)):
+            return False
+        elif body:
+            self.length = len(body)
+            self.on_body(body)
+        self.status = int(head[9:12])
+        self.headers = Fields(head, found)
+        self.head = self.complete = self._ended = self.keep = True
+        return True
 
     def _more(self, data: bytes) -> bytes:
         """What of further bytes may belong to the head; the rest is kept for later."""
@@ -221,6 +274,14 @@ class AnswerParser:
         else:
             self.length = self.left = None
             self.keep = False
+
+    def _learn(self) -> None:
+        """See what an answer was like that came as a whole."""
+        head = self._seen[: self._seen.find(b"\r\n\r\n")].decode("latin-1")
+        row = row_of(head)
+        if row is not None and row is not NO_ROW and not place_in(row, "transfer-encoding"):
+            places = place_in(row, "content-length"), place_in(row, "connection")
+            self._usual[self._head_only] = _Usual(row, *places)
 
     def _last_head(self) -> tuple[int, int]:
         """Where the final answer's head begins and ends, after informational ones and the

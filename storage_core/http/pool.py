@@ -86,6 +86,10 @@ class Pool(ABC, Generic[W]):
         """Seconds that may pass, with regard to the caller's deadline."""
         return most
 
+    def _must_not_wait(self) -> bool:
+        """Whether those who have the connections wait for the caller: he gets one more."""
+        return False
+
     # --- taking -----------------------------------------------------------------------
 
     def pop(self) -> W | None:
@@ -119,7 +123,7 @@ class Pool(ABC, Generic[W]):
                     raise _closed()
                 if self._idle:
                     continue
-                if self._granted < self._limit:
+                if self._granted < self._limit or self._must_not_wait():
                     self._granted += 1
                     return None
                 self._waiting.append(waiter)

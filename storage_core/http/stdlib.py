@@ -20,6 +20,7 @@ from storage_core.http.parser import MalformedError
 from storage_core.http.pool import Pool
 from storage_core.http.response import MOST, WireResponse
 from storage_core.http.wire import BrokenError, Wire
+from storage_core.waiting import finish
 
 T = TypeVar("T")
 
@@ -293,9 +294,9 @@ def _length(
 
 
 def _now(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never suspends."""
+    """The result of a coroutine of blocking I/O."""
     try:
-        coroutine.send(None)
+        wait = coroutine.send(None)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-    raise RuntimeError("blocking I/O was suspended")
+    return finish(coroutine, wait)

@@ -74,6 +74,12 @@ class _NestedWire(_Wire):
     def recv_now(self, size: int) -> bytes | None:
         return None
 
+    def take(self, size: int) -> bytes:
+        return self._waited(size)
+
+    async def recv(self, size: int) -> bytes:
+        return self._waited(size)
+
     async def receivable(self, seconds: float) -> bool:
         return False
 

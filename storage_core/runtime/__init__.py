@@ -17,10 +17,12 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from storage_core.deadline import deadline
+from storage_core.deadline import current, deadline
 from storage_core.errors import ConfigError, OperationTimeoutError
+from storage_core.waiting import Wait, finish
 
 if TYPE_CHECKING:
     from storage_core.driver import IO, Driver
@@ -29,24 +31,29 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-SUSPENDED = (
-    "a coroutine suspended under blocking I/O: the driver must not declare 'blocking' in"
-    " supported_io, or must do its I/O by plain calls"
-)
-
-
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends to its end.
+    """Run a coroutine of blocking I/O to its end.
 
     Raises:
-        RuntimeError: it did suspend, so the driver is not as it declares.
+        RuntimeError: it suspended, so the driver is not as it declares.
     """
+    if current.carrier is not None:
+        return _nested(coroutine)
     try:
-        coroutine.send(None)
+        wait = coroutine.send(None)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError(SUSPENDED)
+    return finish(coroutine, wait)
+
+
+def _nested(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run one inside of another that takes turns with others: it waits in the thread."""
+    carrier = current.carrier
+    current.carrier, current.nested = None, True
+    try:
+        return drive(coroutine)
+    finally:
+        current.carrier, current.nested = carrier, False
 
 
 class Runtime(ABC):
@@ -59,11 +66,16 @@ class Runtime(ABC):
     async def sleep(self, seconds: float) -> None:
         """Wait, ``seconds`` at least."""
         self.checkpoint()
-        time.sleep(seconds)  # noqa: ASYNC251 - the face blocks
+        if current.carrier is not None:
+            await Wait(until=time.monotonic() + seconds).give_way()
+        else:
+            time.sleep(seconds)  # noqa: ASYNC251 - the face blocks
         self.checkpoint()
 
     async def blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call what may block, such as reading a caller's file."""
+        if current.carrier is not None:
+            return await current.carrier.blocking(partial(function, *args, **kwargs))
         return function(*args, **kwargs)
 
     async def pull(self, iterator: AsyncIterator[T], seconds: float | None = None) -> T:
@@ -103,7 +115,7 @@ class BlockingRuntime(Runtime):
         """Run to the end and return the result."""
 
     async def carry(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """As `run`, for coroutines that use storages of several runtimes; never suspends."""
+        """As `run`, for coroutines that use storages of several runtimes."""
         return self.run(coroutine)
 
 
@@ -136,6 +148,9 @@ class Inline(BlockingRuntime):
 
     io: IO = "blocking"
     run = staticmethod(drive)
+
+    async def carry(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return await coroutine
 
 
 def check_left(seconds: float | None, work: Coroutine[Any, Any, Any]) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from storage_core.deadline import current
 from storage_core.errors import ClosedError
-from storage_core.runtime import SUSPENDED, AsyncRuntime, Releasable, drive
+from storage_core.runtime import AsyncRuntime, Releasable, drive
 from storage_core.runtime.tasks import interrupted_after
+from storage_core.waiting import SUSPENDED
 
 if TYPE_CHECKING:
     from storage_core.driver import IO

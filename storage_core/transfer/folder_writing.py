@@ -16,6 +16,8 @@ from itertools import count
 from types import TracebackType
 from typing import Final, NamedTuple
 
+from storage_core.transfer.nameless import name_it, open_nameless
+
 _DIRECTORY: Final = (
     os.O_RDONLY
     | getattr(os, "O_DIRECTORY", 0)
@@ -149,8 +151,11 @@ def write_files(root: str, files: Sequence[NewFile], replace: bool) -> list[OSEr
 
 def _write(parent: int, name: str, file: NewFile, replace: bool) -> None:
     mode = _existing_mode(parent, name, replace)
-    temporary = f".{_TOKEN}{os.getpid():x}-{next(_NUMBERS):x}.storage-part"
-    descriptor = os.open(temporary, _NEW, 0o666, dir_fd=parent)
+    temporary = None
+    descriptor = open_nameless(".", 0o666, parent)
+    if descriptor < 0:
+        temporary = _temporary()
+        descriptor = os.open(temporary, _NEW, 0o666, dir_fd=parent)
     try:
         try:
             view = file.data
@@ -160,6 +165,12 @@ def _write(parent: int, name: str, file: NewFile, replace: bool) -> None:
                 os.fchmod(descriptor, mode)
             nanoseconds = file.modified * 1000
             os.utime(descriptor, ns=(nanoseconds, nanoseconds))
+            if temporary is None:
+                if mode is None and _has_named(descriptor, parent, name):
+                    return
+                named = _temporary()
+                name_it(descriptor, named, parent)
+                temporary = named
         finally:
             os.close(descriptor)
         if replace:
@@ -168,9 +179,24 @@ def _write(parent: int, name: str, file: NewFile, replace: bool) -> None:
             os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             os.unlink(temporary, dir_fd=parent)
     except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=parent)
+        if temporary is not None:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=parent)
         raise
+
+
+def _temporary() -> str:
+    """A name that no listing of a folder tells."""
+    return f".{_TOKEN}{os.getpid():x}-{next(_NUMBERS):x}.storage-part"
+
+
+def _has_named(descriptor: int, parent: int, name: str) -> bool:
+    """Give a file without a name its own, unless something has it."""
+    try:
+        name_it(descriptor, name, parent)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _existing_mode(parent: int, name: str, replace: bool) -> int | None:

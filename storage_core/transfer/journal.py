@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from storage_core.runtime.team import Stopped
+from storage_core.runtime.strands import Stopped
 
 FORMAT: Final = 1
 STATE: Final = "STORAGE_STATE_DIR"

@@ -30,7 +30,7 @@ from storage_core.errors import (
     UploadNotFoundError,
 )
 from storage_core.model import NO_CONDITIONS, Part, PutResult
-from storage_core.runtime.team import Stopped
+from storage_core.runtime.strands import Stopped
 from storage_core.transfer.jobs import each
 from storage_core.transfer.memory import MEMORY
 from storage_core.transfer.parts import SLICE, FileBody

@@ -20,7 +20,7 @@ from storage_core import checksum
 from storage_core.core.bodies import Readable, bytes_of
 from storage_core.errors import InvalidRequestError, ObjectChangedError, StorageError
 from storage_core.model import Buffer
-from storage_core.runtime.team import Stopped
+from storage_core.runtime.strands import Stopped
 from storage_core.streams import FileSlice
 
 if TYPE_CHECKING:

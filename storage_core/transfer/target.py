@@ -13,13 +13,14 @@ import os
 import stat
 import threading
 import time
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from storage_core.checksum import Buffer
-from storage_core.runtime.team import Stopped
+from storage_core.runtime.strands import Stopped
 from storage_core.transfer.journal import JOURNAL
+from storage_core.transfer.nameless import name_it, open_nameless
 
 PARTIAL: Final = ".storage-part"
 """How names of incomplete files end."""
@@ -28,8 +29,6 @@ _LONGEST: Final = 255 - len("." + PARTIAL + JOURNAL)
 _PREALLOCATED: Final = frozenset({"ext4", "xfs", "overlay"})
 """File systems that reserve space at once. Others write it, or gain nothing by it."""
 _FICLONE: Final = 0x40049409  # linux/fs.h
-_NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
-_OPENED: Final = "/proc/self/fd"
 
 
 class Place(NamedTuple):
@@ -145,7 +144,7 @@ class Target:
                 return cls(place, None, os.open(place.path, flags))
             # The mode of a new file is the caller's umask's; that of another one is taken over.
             mode = 0o666 if place.mode is None else 0o600
-            descriptor = -1 if partial is not None else _nameless(place.folder, mode)
+            descriptor = -1 if partial is not None else open_nameless(place.folder, mode)
             if descriptor < 0:
                 partial = partial or place.random
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -264,21 +263,16 @@ class Target:
         to replace the file that is there."""
         place, descriptor = self.place, self.descriptor
 
-        def link(name: str) -> None:
-            # Only with a folder given, which an absolute path makes no use of, does `os.link`
-            # follow what is under /proc to the file itself.
-            os.link(f"{_OPENED}/{descriptor}", name, src_dir_fd=descriptor)
-
         if place.mode is None or not place.replace:
             try:
-                link(place.path)
+                name_it(descriptor, place.path)
             except FileExistsError:
                 if not place.replace:
                     raise
             else:
                 return True
         name = place.random
-        link(name)
+        name_it(descriptor, name)
         self.partial = name
         return False
 
@@ -304,21 +298,6 @@ class Target:
             time.sleep(0.001)
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _nameless(folder: str, mode: int) -> int:
-    """A file without a name in a folder (open(2), O_TMPFILE); -1 where there is no such thing."""
-    if not _NAMELESS or not _names_opened():
-        return -1
-    try:
-        return os.open(folder, _NAMELESS | os.O_RDWR | os.O_CLOEXEC, mode)
-    except OSError:  # what else is the matter will be told of a file that has one
-        return -1
-
-
-@cache
-def _names_opened() -> bool:
-    return os.path.isdir(_OPENED)
 
 
 @lru_cache(maxsize=64)

@@ -204,6 +204,15 @@ def test_digests_are_told_when_all_bytes_were_seen():
         body.digest("sha1")
 
 
+def test_bytes_in_memory_tell_any_digest_but_have_computed_those_asked_for():
+    body = make_body(bytearray(b"abc"), Inline(), compute=("md5",))
+    assert body.digest("sha1") == hashlib.sha1(b"abc").hexdigest()
+    assert body.digests() == {"md5": hashlib.md5(b"abc").hexdigest()}
+    assert not body.computes("sha1")
+    with pytest.raises(KeyError):
+        body.digest("crc64")
+
+
 @given(st.lists(st.binary(max_size=40), max_size=8), st.integers(-3, 3))
 def test_sizes_are_held_to_the_byte(pieces: list[bytes], delta: int):
     whole = b"".join(pieces)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage_core.runtime.team import Stopped
+from storage_core.runtime.strands import Stopped
 from storage_core.transfer.source import FileSource, open_source
 
 

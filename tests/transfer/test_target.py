@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage_core.transfer import target
+from storage_core.transfer import nameless
 from storage_core.transfer.target import Place, Target
 from tests.transfer.downloads import left_in
 
@@ -20,7 +20,7 @@ from tests.transfer.downloads import left_in
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the incomplete file is there."""
     if request.param == "named":
-        monkeypatch.setattr(target, "_NAMELESS", 0)
+        monkeypatch.setattr(nameless, "_NAMELESS", 0)
     return str(request.param)
 
 
@@ -87,7 +87,7 @@ def test_a_name_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     assert left_in(tmp_path) == ["pear"]
 
 
-@pytest.mark.skipif(not target._NAMELESS, reason="files without names are Linux's")
+@pytest.mark.skipif(not nameless._NAMELESS, reason="files without names are Linux's")
 def test_a_kill_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from storage_core.transfer.target import Place, Target\n"

@@ -12,8 +12,9 @@ import time
 import pytest
 
 from storage_core.runtime import team as team_module
+from storage_core.runtime.strands import Stopped
 from storage_core.runtime.task_team import TaskTeam
-from storage_core.runtime.team import Stopped, Team, ThreadTeam
+from storage_core.runtime.team import Team, ThreadTeam
 from storage_core.transfer.gate import Gate
 from storage_core.transfer.jobs import each
 from tests.transfer.teams import KINDS, run, stream

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Server
-from tests.servers.fixtures import azurite, fake_gcs, moto  # noqa: F401 - found by their names
+from tests.servers.fixtures import azurite, moto, strict_gcs  # noqa: F401 - by their names
 from tests.transfer.killing import SMALL_PARTS, run_behind_proxy, run_on
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
@@ -33,8 +33,8 @@ def test_s3(moto: Server, folder: Path) -> None:  # noqa: F811
     assert run_behind_proxy(moto.profile, 5 * MIB, folder, 100, seed=3).transfers == 100
 
 
-def test_gcs(fake_gcs: Server, folder: Path) -> None:  # noqa: F811
-    assert run_behind_proxy(fake_gcs.profile, 5 * MIB, folder, 100, seed=4).transfers == 100
+def test_gcs(strict_gcs: Server, folder: Path) -> None:  # noqa: F811
+    assert run_behind_proxy(strict_gcs.profile, 5 * MIB, folder, 100, seed=4).transfers == 100
 
 
 def test_local_disk(folder: Path, tmp_path: Path) -> None:

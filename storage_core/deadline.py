@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
-from storage_core.waiting import Carrier
+if TYPE_CHECKING:
+    from storage_core.waiting import Carrier
 
 
 class _Current(threading.local):

@@ -22,8 +22,9 @@ Rules that hold for all methods:
 - A call can be cancelled at any ``await`` of its body or of the loop, by an exception that
   is no `Exception`: clean up in ``finally`` or ``except BaseException``, and let it pass.
 - Under ``"blocking"`` a method must never suspend: it does its I/O by plain calls and every
-  ``await`` in it is of something that does not suspend either. Under ``"asyncio"`` it must
-  never block the loop.
+  ``await`` in it is of something that does not suspend either, but for the library's own
+  transport and runtime: hold no lock of threads over them, and leave driving to the library.
+  Under ``"asyncio"`` it must never block the loop.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 import os
-import select
-import time
+import types
 from collections.abc import Callable, Coroutine, Generator
-from types import coroutine
 from typing import Any, Protocol, TypeVar
+
+from storage_core.deadline import current
 
 T = TypeVar("T")
 
@@ -22,9 +22,7 @@ SOON = 50e-6
 """Seconds within which a service on this machine answers. To put a thread to sleep and to wake it
 costs more than to look for so long, which pays as long as the last answer came within them."""
 SEVERAL = not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) > 1
-"""Whether a service can answer while a thread looks."""
-_LOOK = 0.001
-"""Seconds after which a thread that can only look sees whether it was woken."""
+"""Whether a service can answer while a thread looks; quotas of containers do not count."""
 
 SUSPENDED = (
     "a coroutine suspended under blocking I/O: the driver must not declare 'blocking' in"
@@ -68,37 +66,29 @@ class Wait:
         if self.carrier is not None:
             self.carrier.notice(self)
 
-    @coroutine
+    @types.coroutine
     def give_way(self) -> Generator[Wait, bool, bool]:
         """Let others go on meanwhile. False if the moment came first."""
         return (yield self)
 
-    def block(self) -> bool:
-        """Wait in the thread."""
-        if self.fd >= 0:
-            poll = select.poll()
-            poll.register(self.fd, self.events)
-            left = self.until - time.monotonic()
-            return bool(poll.poll(None if left == math.inf else max(0, left) * 1000))
-        while not self.woken and time.monotonic() < self.until:
-            time.sleep(_LOOK)
-        return self.woken
 
-
-def finish(work: Coroutine[Any, Any, T], wait: object) -> T:
-    """Run a coroutine that suspended to its end, by waiting in the thread.
-
-    Args:
-        work: The coroutine.
-        wait: What it yielded.
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine of blocking I/O to its end. Inside of one that takes turns with others it
+    waits in the thread, as by a callback's call or in another library's.
 
     Raises:
-        RuntimeError: that was no `Wait`, so the driver is not as it declares.
+        RuntimeError: it suspended, so the driver is not as it declares.
     """
-    while isinstance(wait, Wait):
+    carrier = current.carrier
+    if carrier is not None:
+        current.carrier, current.nested = None, True
         try:
-            wait = work.send(wait.block())
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-    work.close()
+            return drive(coroutine)
+        finally:
+            current.carrier, current.nested = carrier, False
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    coroutine.close()
     raise RuntimeError(SUSPENDED)

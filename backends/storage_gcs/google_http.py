@@ -3,13 +3,12 @@ certificates and timeouts like all other requests."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from storage_core.errors import StorageError
 from storage_core.http import HttpSettings, Origin, Request, open_transport
-
-T = TypeVar("T")
+from storage_core.waiting import drive
 
 LIMIT = 1024 * 1024
 """Bytes an answer may have."""
@@ -42,7 +41,7 @@ class GoogleTransport:
         from google.auth import exceptions
 
         try:
-            return finished(self._send(url, method, body, headers or {}))
+            return drive(self._send(url, method, body, headers or {}))
         except StorageError as error:
             refused: Any = exceptions.TransportError
             raise refused(error.message) from error
@@ -59,14 +58,3 @@ class GoogleTransport:
             return Answer(response.status, response.headers, await response.body(LIMIT))
         finally:
             await transport.close()
-
-
-def finished(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never suspends, as all under ``"blocking"``."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    work.close()
-    raise RuntimeError("a blocking transport suspended")

@@ -1,4 +1,5 @@
-"""`BlockingTransport`: HTTP/1.1 over blocking sockets. Its coroutines never suspend."""
+"""`BlockingTransport`: HTTP/1.1 over blocking sockets. Its coroutines suspend only in a thread that
+carries several by turns (`storage_core.waiting`)."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from storage_core.http.transport import LeanTransport, Station, tunnel
 from storage_core.http.wire import BrokenError, Wire
 from storage_core.waiting import SEVERAL, SOON, Wait
 
+_BOTH = select.POLLIN | select.POLLOUT
 _PIECE = 256 * 1024
 """Bytes that are taken at a time at most, where others go on in the same thread."""
 
@@ -106,6 +108,8 @@ class BlockingWire(Wire):
 
     async def _turn(self, events: int, seconds: float) -> bool:
         """Give way to others until the socket is ready; false when the time is over."""
+        if self.fd < 0:
+            raise BrokenError from ConnectionAbortedError("the transport was closed")
         if self._tls and self.sock.pending():  # type: ignore[attr-defined]
             return True
         return await Wait(self.fd, events, time.monotonic() + seconds).give_way()
@@ -183,9 +187,10 @@ class BlockingWire(Wire):
         return found[0][1] if found else 0
 
     async def sendable(self) -> bool:
-        found = await self._wait(select.POLLIN | select.POLLOUT, deadline.left(self.read_timeout))
-        if not found:
-            raise self._timeout()
+        until = time.monotonic() + deadline.left(self.read_timeout)
+        while not (found := await self._wait(_BOTH, until - time.monotonic())):
+            if time.monotonic() >= until:
+                raise self._timeout()
         return bool(found & ~select.POLLOUT)
 
     async def receivable(self, seconds: float) -> bool:

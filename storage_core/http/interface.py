@@ -175,8 +175,8 @@ class Response(ABC):
 class Transport(ABC):
     """Sends requests to any number of origins and keeps connections for later ones.
 
-    Blocking transports are shared between threads and never suspend; asyncio transports
-    belong to the loop they were opened on. Both survive ``fork``: a child never uses a
+    Blocking transports are shared between threads and suspend only where a thread carries
+    several calls by turns (`storage_core.waiting`); asyncio transports belong to the loop they were opened on. Both survive ``fork``: a child never uses a
     connection of its parent.
     """
 

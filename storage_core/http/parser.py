@@ -21,7 +21,8 @@ _UNCHANGED = b"HTTP/1.1 304 "
 _framing = Pick("transfer-encoding", "content-length", "connection")
 
 
-_USUAL = frozenset({"200", "206"})
+_USUAL = frozenset({200, 206})
+_UNUSUAL = ("transfer-encoding", "proxy-connection")
 
 
 class _Usual(NamedTuple):
@@ -180,7 +181,7 @@ class AnswerParser:
             if self._found:
                 self.status, self._found = 200, False
             self._settle()
-            if self._like_most and self.complete:
+            if self._like_most and self.complete and self.status in _USUAL:
                 self._learn()
             if self._rest:
                 self._feed_body(self._rest)
@@ -195,7 +196,7 @@ class AnswerParser:
         head = data[:end].decode("latin-1")
         row, length, connection = usual
         found = row.fullmatch(head)
-        if found is None or head[9:12] not in _USUAL:
+        if found is None or (status := int(head[9:12])) not in _USUAL:
             return False
         if connection and found[connection] != "keep-alive":
             return False
@@ -208,7 +209,7 @@ class AnswerParser:
         elif body:
             self.length = len(body)
             self.on_body(body)
-        self.status = int(head[9:12])
+        self.status = status
         self.headers = Fields(head, found)
         self.head = self.complete = self._ended = self.keep = True
         return True
@@ -279,7 +280,9 @@ class AnswerParser:
         """See what an answer was like that came as a whole."""
         head = self._seen[: self._seen.find(b"\r\n\r\n")].decode("latin-1")
         row = row_of(head)
-        if row is not None and row is not NO_ROW and not place_in(row, "transfer-encoding"):
+        if row is None or row is NO_ROW:
+            return
+        if not any(place_in(row, name) for name in _UNUSUAL):
             places = place_in(row, "content-length"), place_in(row, "connection")
             self._usual[self._head_only] = _Usual(row, *places)
 

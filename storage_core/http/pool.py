@@ -176,6 +176,8 @@ class Pool(ABC, Generic[W]):
         if not self._idle_timeout:
             self.discard(wire)
             return
+        if self._granted > self._limit and self._shed(wire):
+            return
         wire.idle_since = now = time.monotonic()
         if self._waiting and self._handed_over(wire):
             return
@@ -189,6 +191,16 @@ class Pool(ABC, Generic[W]):
             self.lost(wire)
         if len(idle) > 1:
             self._expire(now)
+
+    def _shed(self, wire: W) -> bool:
+        """Close a connection if there is still one more than there may be."""
+        with self._lock:
+            if self._granted <= self._limit or wire not in self._all:
+                return False
+            self._all.discard(wire)
+            self._granted -= 1
+        wire.close()
+        return True
 
     def _expire(self, now: float) -> None:
         """Drop idle connections that are too old, if the oldest is."""
@@ -229,7 +241,7 @@ class Pool(ABC, Generic[W]):
                 if wire not in self._all:
                     return
                 self._all.discard(wire)
-            if self._waiting:
+            if self._waiting and self._granted <= self._limit:
                 waiter = self._waiting.popleft()
                 waiter.wake()  # with None: he may make one
             else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from storage_core.errors import ClosedError
@@ -20,7 +19,7 @@ from storage_core.http.parser import MalformedError
 from storage_core.http.pool import Pool
 from storage_core.http.response import MOST, WireResponse
 from storage_core.http.wire import BrokenError, Wire
-from storage_core.waiting import finish
+from storage_core.waiting import drive
 
 T = TypeVar("T")
 
@@ -145,7 +144,7 @@ class Lines:
             self._left += limits.FRAMING_PER_CHUNK
 
     def _more(self) -> None:
-        data = _now(self._wire.recv(limits.HEAD))
+        data = drive(self._wire.recv(limits.HEAD))
         if not data:
             raise MalformedError("it ended in the middle")
         self._buffer += data
@@ -166,7 +165,7 @@ class Lines:
             found = bytes(self._buffer[:size])
             del self._buffer[:size]
             return found
-        return _now(self._wire.recv(min(size, MOST)))
+        return drive(self._wire.recv(min(size, MOST)))
 
     def flush(self) -> None:
         """Nothing to write."""
@@ -291,12 +290,3 @@ def _length(
     if length is not None and not _LENGTH.fullmatch(length):
         raise MalformedError("its Content-Length is no number or contradictory")
     return 0 if head_only or answer.status in {204, 304} else answer.length
-
-
-def _now(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine of blocking I/O."""
-    try:
-        wait = coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    return finish(coroutine, wait)

@@ -22,38 +22,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from storage_core.deadline import current, deadline
 from storage_core.errors import ConfigError, OperationTimeoutError
-from storage_core.waiting import Wait, finish
+from storage_core.waiting import Wait
+from storage_core.waiting import drive as drive
 
 if TYPE_CHECKING:
     from storage_core.driver import IO, Driver
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine of blocking I/O to its end.
-
-    Raises:
-        RuntimeError: it suspended, so the driver is not as it declares.
-    """
-    if current.carrier is not None:
-        return _nested(coroutine)
-    try:
-        wait = coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    return finish(coroutine, wait)
-
-
-def _nested(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run one inside of another that takes turns with others: it waits in the thread."""
-    carrier = current.carrier
-    current.carrier, current.nested = None, True
-    try:
-        return drive(coroutine)
-    finally:
-        current.carrier, current.nested = carrier, False
 
 
 class Runtime(ABC):

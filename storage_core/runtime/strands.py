@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ if sys.platform == "linux":
 
 T = TypeVar("T")
 
-AVAILABLE = hasattr(select, "epoll") and hasattr(os, "eventfd")
+AVAILABLE = sys.platform == "linux" and hasattr(select, "epoll") and hasattr(os, "eventfd")
 """Whether the system has what this needs; Linux has."""
 _LOOK = 0.1
 """Seconds after which is seen what has waited too long, and whether all are to stop."""
@@ -107,13 +107,16 @@ class Strands:
         self._taking = True
         self._asleep = self._near = False
         self._failure: BaseException | None = None
-        self._aside: ThreadPoolExecutor | None = None
         self._to_aside = 0
         # The garbage collector may wake somebody while this very thread holds it.
         self._guard = threading.RLock()
-        self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._bell, select.EPOLLIN)
+        try:
+            self._epoll = select.epoll()
+            self._epoll.register(self._bell, select.EPOLLIN)
+        except BaseException:
+            os.close(self._bell)
+            raise
 
     def add(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin one, before `run`."""
@@ -130,8 +133,6 @@ class Strands:
                     self._sleep()
         finally:
             current.carrier = current.at = None
-            if self._aside is not None:
-                self._aside.shutdown()
             self._epoll.close()
             with self._guard:
                 os.close(self._bell)
@@ -160,12 +161,30 @@ class Strands:
                 if watch.has_waited():
                     self._to_aside = _ASIDE
         self._to_aside -= 1
-        if self._aside is None:
-            self._aside = ThreadPoolExecutor(self._most, "storage-core-transfer-aside")
-        wait = Wait()
-        done = self._aside.submit(copy_context().run, call)
-        done.add_done_callback(lambda _: wait.wake())
-        await wait.give_way()
+        return await self._aside(call)
+
+    async def _aside(self, call: Callable[[], T]) -> T:
+        done: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(call())
+            except BaseException as failure:  # noqa: BLE001 - raised by the one who waits
+                done.set_exception(failure)
+
+        over = Wait()
+        done.add_done_callback(lambda _: over.wake())
+        # No pool, as the interpreter would wait for its threads at the end.
+        run, name = copy_context().run, "storage-core-transfer-aside"
+        threading.Thread(target=run, args=(work,), name=name, daemon=True).start()
+        try:
+            await over.give_way()
+        except BaseException:
+            if not done.done():  # nothing goes on behind the caller's back
+                ended = Wait()
+                done.add_done_callback(lambda _: ended.wake())
+                await ended.give_way()
+            raise
         return done.result()
 
     def _begun(self) -> bool:

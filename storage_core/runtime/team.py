@@ -1,6 +1,7 @@
 """`Team`: several coroutines of one transfer at a time, as threads or as tasks.
 
-The blocking face carries each job in a thread of its own (`ThreadTeam`), the async face in a
+The blocking face carries each job in a thread of its own, or many small ones by turns in one
+(`ThreadTeam`), the async face in a
 task of the caller's loop (`storage_core.runtime.task_team`). What jobs share is guarded by plain
 locks that are never held over an ``await``; what they wait for is a `Turn`.
 """
@@ -210,6 +211,7 @@ class _Threads:
         self.begun = self.left = self.unbegun = 0
         self.failures: list[BaseException] = []
         self.by_turns = False
+        self._nested = current.nested
         self._load = load
         # A plain lock, released by the last: an interrupt may come at any point of a wait, and
         # Thread.join takes a running thread for one that has ended then.
@@ -244,14 +246,21 @@ class _Threads:
         except IndexError:  # another thread has taken the last one
             return None
 
+    def _strands(self) -> Strands | None:
+        try:
+            return Strands(self.take, _STRANDS, self._checkpoint, self._stop.set)
+        except OSError:  # such as too many open files: one job at a time, then
+            return None
+
     def _carry(self, work: Coroutine[Any, Any, None]) -> None:
         try:
+            current.nested = self._nested
             if self._load is not None:
                 self._load.join()
-            if not self.by_turns:
+            strands = self._strands() if self.by_turns else None
+            if strands is None:
                 drive(work)
             else:
-                strands = Strands(self.take, _STRANDS, self._checkpoint, self._stop.set)
                 strands.add(work)
                 strands.run()
         except Stopped:
@@ -286,6 +295,8 @@ class ThreadTeam(Team):
         load = None if few is None or few >= len(works) or inside else self._load
         threads.by_turns = load is not None
         try:
+            if load is not None:
+                load.missing(0)  # the time before is not theirs
             threads.begin(len(works) if few is None or load is None else few)
             if inside:  # the caller's thread has others too, which these may wait for
                 await threads.over.give_way()

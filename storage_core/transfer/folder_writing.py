@@ -151,26 +151,17 @@ def write_files(root: str, files: Sequence[NewFile], replace: bool) -> list[OSEr
 
 def _write(parent: int, name: str, file: NewFile, replace: bool) -> None:
     mode = _existing_mode(parent, name, replace)
-    temporary = None
-    descriptor = open_nameless(".", 0o666, parent)
-    if descriptor < 0:
-        temporary = _temporary()
-        descriptor = os.open(temporary, _NEW, 0o666, dir_fd=parent)
+    if mode is None:
+        descriptor = open_nameless(".", 0o666, parent)
+        if descriptor >= 0 and _placed(descriptor, parent, name, file):
+            return
+    temporary = _temporary()
+    descriptor = os.open(temporary, _NEW, 0o666, dir_fd=parent)
     try:
         try:
-            view = file.data
-            while (written := os.write(descriptor, view)) < len(view):
-                view = view[written:]
+            _fill(descriptor, file)
             if mode is not None:
                 os.fchmod(descriptor, mode)
-            nanoseconds = file.modified * 1000
-            os.utime(descriptor, ns=(nanoseconds, nanoseconds))
-            if temporary is None:
-                if mode is None and _has_named(descriptor, parent, name):
-                    return
-                named = _temporary()
-                name_it(descriptor, named, parent)
-                temporary = named
         finally:
             os.close(descriptor)
         if replace:
@@ -179,24 +170,36 @@ def _write(parent: int, name: str, file: NewFile, replace: bool) -> None:
             os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             os.unlink(temporary, dir_fd=parent)
     except BaseException:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary, dir_fd=parent)
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=parent)
         raise
+
+
+def _placed(descriptor: int, parent: int, name: str, file: NewFile) -> bool:
+    """Write a file that has no name, and give it its own; false where something has that by now,
+    or the system allows no such links."""
+    try:
+        _fill(descriptor, file)
+        try:
+            name_it(descriptor, name, parent)
+        except OSError:
+            return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _fill(descriptor: int, file: NewFile) -> None:
+    view = file.data
+    while (written := os.write(descriptor, view)) < len(view):
+        view = view[written:]
+    nanoseconds = file.modified * 1000
+    os.utime(descriptor, ns=(nanoseconds, nanoseconds))
 
 
 def _temporary() -> str:
     """A name that no listing of a folder tells."""
     return f".{_TOKEN}{os.getpid():x}-{next(_NUMBERS):x}.storage-part"
-
-
-def _has_named(descriptor: int, parent: int, name: str) -> bool:
-    """Give a file without a name its own, unless something has it."""
-    try:
-        name_it(descriptor, name, parent)
-    except FileExistsError:
-        return False
-    return True
 
 
 def _existing_mode(parent: int, name: str, replace: bool) -> int | None:

@@ -31,7 +31,7 @@ TOGETHER: Final = 32
 BATCH_BYTES: Final = 1024**2
 """Their bytes at most, but for a single one."""
 FEW: Final = 1
-"""Jobs at first, where each takes a thread, until it is seen whether more of them help."""
+"""Threads at first, where jobs take some, until it is seen whether more of them help."""
 AHEAD: Final = 8000
 """Small objects that are waiting for a job, as far as they are planned already."""
 ASIDE: Final = 1000

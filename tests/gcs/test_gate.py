@@ -20,9 +20,9 @@ from storage_core.errors import (
     UploadNotFoundError,
 )
 from storage_core.model import NO_ATTRIBUTES
+from storage_core.runtime import drive
 from storage_gcs import errors, multipart, requests
 from storage_gcs.content import NoBytes
-from storage_gcs.google_http import finished
 from storage_gcs.names import HIDDEN
 from storage_gcs.writing import publish, upload
 
@@ -57,7 +57,7 @@ class Raw:
     def names(self, bucket):
         """All names in a bucket, hidden ones too."""
         path = f"{self.wire.place(bucket).json}/o"
-        page = finished(self.wire.json(errors.LIST, bucket, "GET", path))
+        page = drive(self.wire.json(errors.LIST, bucket, "GET", path))
         return [item["name"] for item in page.get("items", ())]
 
 
@@ -151,7 +151,7 @@ def test_parts_put_together_wrong_are_not_published(storage, bucket):
     part = session.put_part(1, b"x")
     core = session._core
     with pytest.raises(IntegrityError):
-        finished(core.complete([part], None, storage_core.model.NO_CONDITIONS, None, {
+        drive(core.complete([part], None, storage_core.model.NO_CONDITIONS, None, {
             "crc32c": "00000000"
         }))  # fmt: skip
     assert Raw(storage).names(bucket.name) == []
@@ -160,7 +160,7 @@ def test_parts_put_together_wrong_are_not_published(storage, bucket):
 def test_leftovers_do_not_keep_a_bucket(storage):
     bucket = storage.create_bucket(f"left-{time.time_ns()}")
     wire = storage.driver._wire
-    finished(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), NOTHING))
+    drive(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), NOTHING))
     assert list(bucket.list()) == []
     storage.delete_bucket(bucket.name)
     assert not storage.bucket_exists(bucket.name)
@@ -169,7 +169,7 @@ def test_leftovers_do_not_keep_a_bucket(storage):
 def test_hidden_objects_of_others_do_not_go_with_a_full_bucket(storage, bucket):
     wire = storage.driver._wire
     bucket.put("zzz", b"")
-    finished(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), NOTHING))
+    drive(upload(wire, bucket.name, f"{HIDDEN}p/x", NoBytes(), NOTHING))
     with pytest.raises(storage_core.BucketNotEmptyError):
         storage.delete_bucket(bucket.name)
     assert Raw(storage).names(bucket.name) == [f"{HIDDEN}p/x", "zzz"]
@@ -218,12 +218,12 @@ def test_get_and_head_agree(bucket):
 
 def test_renewed_tokens(storage, strict_gcs):
     account = storage.driver._wire.account
-    first = finished(account.get())
-    assert finished(account.get()) is first
+    first = drive(account.get())
+    assert drive(account.get()) is first
     assert not account.refused(first), "a new token is not given up"
     account._renewed = -1000.0
     assert account.refused(first)
-    assert finished(account.get()) is not first
+    assert drive(account.get()) is not first
 
 
 def test_a_key_that_was_deleted(strict_gcs):
@@ -260,7 +260,7 @@ def test_a_plain_object_is_stored_as_users_expect(storage, bucket):
     bucket.put("a", b"abc", content_type="text/plain")
     wire = storage.driver._wire
     path = wire.place(bucket.name).resource("a")
-    found = finished(wire.json(errors.GET, bucket.name, "GET", path))
+    found = drive(wire.json(errors.GET, bucket.name, "GET", path))
     assert found["contentType"] == "text/plain"
     assert "metadata" not in found
     assert json.dumps(found)

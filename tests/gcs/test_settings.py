@@ -9,15 +9,15 @@ from pydantic import ValidationError
 
 import storage_core
 from storage_core.errors import ConfigError
+from storage_core.runtime import drive
 from storage_gcs.credentials import Account
 from storage_gcs.driver import GcsDriver
-from storage_gcs.google_http import finished
 from storage_gcs.settings import GOOGLE, GcsSettings
 
 
 def opened(**settings):
     account = Account(GcsSettings(**settings), "blocking")
-    finished(account.open())
+    drive(account.open())
     return account
 
 

@@ -37,6 +37,7 @@ ODD = [
     b"Content-Length: 1\r\n",
     b"Transfer-Encoding: chunked\r\n",
     b"Connection: close\r\n",
+    b"Proxy-Connection: close\r\n",
     b"Connection: keep-alive\r\n",
     b"Connection: upgrade\r\nUpgrade: h2c\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\n",

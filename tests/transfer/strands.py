@@ -43,7 +43,9 @@ def thread() -> str:
 
 def carriers() -> list[threading.Thread]:
     """Threads of teams."""
-    return [found for found in threading.enumerate() if found.name.startswith("storage-core")]
+    return [
+        found for found in threading.enumerate() if found.name.startswith("storage-core-transfer")
+    ]
 
 
 def watches() -> Counter[str]:
@@ -61,7 +63,7 @@ def nothing_left() -> Iterator[None]:
     before = watches()
     yield
     wait_until(lambda: not carriers())
-    assert watches() == before
+    assert not watches() - before  # other tests' may be closed meanwhile
 
 
 @pytest.fixture

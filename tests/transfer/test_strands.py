@@ -363,14 +363,14 @@ def test_what_suspends_for_something_else_is_told_the_remedy() -> None:
     variable = ContextVar("variable", default=0)
     ended: list[str] = []
 
-    async def foreign(team: Team) -> None:
+    async def foreign(_: Team) -> None:
         token = variable.set(1)
         loop = asyncio.new_event_loop()
         try:
             await loop.create_future()
         finally:
             loop.close()
-            await team.sleep(0)  # as who gives up an upload
+            await Wait(until=0).give_way()  # as who gives up an upload
             variable.reset(token)
             ended.append("foreign")
 

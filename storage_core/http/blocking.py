@@ -67,23 +67,25 @@ class BlockingWire(Wire):
         return OperationTimeoutError(f"{self.name}: no progress for {self.read_timeout:g} s")
 
     def take(self, size: int) -> bytes | None:
+        """As in general; for the beginning of an answer, so not where pieces of a body would only
+        be taken smaller."""
         if current.carrier is not None:
             return None
-        return self._waited(size)
+        if self._never_near:
+            return self._waited(size)
+        if self._near:
+            self._near = self._comes_soon()
+            return self._waited(size)
+        began = time.monotonic()
+        data = self._waited(size)
+        self._near = time.monotonic() - began < SOON
+        return data
 
     def _waited(self, size: int) -> bytes:
         if current.at is not None or self._limit != self.read_timeout:
             self._set_limit(deadline.left(self.read_timeout))
         try:
-            if self._near:
-                self._near = self._comes_soon()
-                return self.sock.recv(size)
-            if self._never_near:
-                return self.sock.recv(size)
-            began = time.monotonic()
-            data = self.sock.recv(size)
-            self._near = time.monotonic() - began < SOON
-            return data
+            return self.sock.recv(size)
         except (BlockingIOError, TimeoutError):
             raise self._timeout() from None
         except OSError as error:

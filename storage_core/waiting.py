@@ -79,13 +79,13 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     Raises:
         RuntimeError: it suspended, so the driver is not as it declares.
     """
-    carrier = current.carrier
-    if carrier is not None:
+    if current.carrier is not None:
+        outside = current.carrier, current.nested
         current.carrier, current.nested = None, True
         try:
             return drive(coroutine)
         finally:
-            current.carrier, current.nested = carrier, False
+            current.carrier, current.nested = outside
     try:
         coroutine.send(None)
     except StopIteration as stop:

@@ -110,6 +110,32 @@ def test_others_go_on_between_any_two_pieces(
     assert found == [BODY]
 
 
+def test_what_tls_has_of_a_record_is_not_waited_for(
+    serve: Start,  # noqa: F811
+    authority: Authority,  # noqa: F811
+) -> None:
+    """The rest of a record that was read in part makes no socket readable."""
+
+    def one_record(peer: Peer) -> None:
+        peer.request()
+        peer.send(OK + b"Content-Length: 12000\r\n\r\n")
+        peer.send(BODY[:12_000])
+        peer.gone()
+
+    server = serve(one_record, tls=authority.server_context("127.0.0.1"))
+    found: list[bytes] = []
+    with opened(replace(SETTINGS, ca_file=str(authority.file), read_timeout=5)) as transport:
+
+        async def takes(_: Team) -> None:
+            found.append(await whole(await transport.send(request(server)), 5000))
+
+        async def other(team: Team) -> None:
+            await team.sleep(0)
+
+        carry(takes, other)
+    assert found == [BODY[:12_000]]
+
+
 def test_what_came_before_a_break_is_not_lost(serve: Start) -> None:  # noqa: F811
     """As without turns, so that a reader goes on from there."""
     steps = [threading.Event() for _ in range(4)]

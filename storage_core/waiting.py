@@ -41,6 +41,10 @@ class Carrier(Protocol):
         """Call what may block, without holding up others for long."""
         ...
 
+    async def aside(self, call: Callable[[], T]) -> T:
+        """Call what does block, in a thread of its own."""
+        ...
+
 
 class Wait:
     """Something to wait for, once: a descriptor, or `wake`, or a moment if that comes before.

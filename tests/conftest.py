@@ -17,6 +17,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    """How long an example takes, or is thought up, is the machine's business, whatever else it
+    has to do; the rest of Hypothesis's settings stays as it finds the surroundings."""
+    from hypothesis import HealthCheck, settings
+
+    untimed = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("untimed", **untimed)  # type: ignore[arg-type]
+    settings.load_profile("untimed")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the items that a hook of a folder marked as repetition."""
     if config.getoption("--full"):

@@ -138,7 +138,7 @@ class Runner:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=60,
+                timeout=240,
             )
             last = index == len(found) - 1
             expected = int(block.value) if block.verb == "exit" and last else 0

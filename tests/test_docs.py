@@ -3,10 +3,12 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from storage_core.transfer.memory import DEFAULT, set_max_memory
 from tests.docs_blocks import Runner, blocks, commands
 
 ROOT = Path(__file__).parent.parent
@@ -22,8 +24,9 @@ def name(page: Path) -> str:
 
 
 @pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    """An empty folder, a home of its own, and no setting of the developer's."""
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
+    """An empty folder, a home of its own, and no setting of the developer's; what a page sets for
+    the whole process does not outlast it."""
     for variable in list(os.environ):
         if variable.startswith(("STORAGE_", "XDG_")):
             monkeypatch.delenv(variable)
@@ -35,7 +38,17 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     folder = tmp_path / "page"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    return Runner(folder, dict(os.environ))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield Runner(folder, dict(os.environ))
+    set_max_memory(DEFAULT)
+    for name in [name for name, module in sys.modules.items() if is_below(folder, module)]:
+        del sys.modules[name]
+
+
+def is_below(folder: Path, module: object) -> bool:
+    """Whether a module was imported from a page's folder."""
+    place = getattr(module, "__file__", None)
+    return bool(place) and Path(str(place)).absolute().is_relative_to(folder)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

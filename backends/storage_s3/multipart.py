@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _CRC = "crc32c"
+_COMPLETES = 0.5
+"""Seconds that a completion is given before another one is tried again."""
 
 _CREATE = Asked("s3:PutObject", "bucket")
 _PART = Asked("s3:PutObject", "upload")
@@ -198,7 +200,11 @@ class Uploads(Copies):
         # The service would do it again. Other processes can not be kept from trying.
         session = (request.bucket, request.key, request.upload_id)
         if self._completing.setdefault(session, request) is not request:
-            raise UnavailableError("another completion of the upload is on its way", unsent=True)
+            raise UnavailableError(
+                "another completion of the upload is on its way",
+                unsent=True,
+                retry_after=_COMPLETES,  # it may last longer than all tries close upon another
+            )
         try:
             await self._look_for(request)
             return await self._publish(request)

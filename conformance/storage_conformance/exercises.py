@@ -31,7 +31,7 @@ COMPLAINTS = (
     "was destroyed",
 )
 """What Python writes of things that were not closed."""
-CHILD_SECONDS = 60
+CHILD_SECONDS = 120
 """After which a forked child that hangs is ended by its alarm."""
 
 

@@ -11,6 +11,9 @@ from storage_core.model import Capabilities, ObjectSummary, Prefix
 
 T = TypeVar("T")
 
+SECONDS = 240
+"""Time that calls at the same moment may take."""
+
 
 def read(bucket: Bucket, key: str, *, version: str | None = None) -> bytes:
     """Bytes of a whole object."""
@@ -52,7 +55,7 @@ def together(*functions: Callable[[], T]) -> list[T | StorageError]:
 
     def run(index: int, function: Callable[[], T]) -> None:
         try:
-            barrier.wait(60)
+            barrier.wait(SECONDS)
             outcomes[index] = function()
         except StorageError as error:
             outcomes[index] = error
@@ -66,8 +69,8 @@ def together(*functions: Callable[[], T]) -> list[T | StorageError]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(SECONDS)
     if bugs:
         raise bugs[0]
-    assert not any(thread.is_alive() for thread in threads), "a call did not end in 120 s"
+    assert not any(thread.is_alive() for thread in threads), f"a call did not end in {SECONDS} s"
     return outcomes  # type: ignore[return-value]

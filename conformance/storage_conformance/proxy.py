@@ -333,8 +333,9 @@ def _error(fault: Fault, *, close: bool) -> bytes:
 
 
 def _drain(client: socket.socket) -> None:
-    """Take a little of what is still coming, so that the answer is not lost to a reset."""
-    client.settimeout(0.2)
+    """Take a little of what is still coming, until the client has the answer and closes: the
+    answer is not lost to a reset then."""
+    client.settimeout(60)
     with contextlib.suppress(OSError):
         for _ in range(64):
             if not client.recv(PIECE):

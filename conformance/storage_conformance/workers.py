@@ -29,7 +29,7 @@ from storage_core import (
 
 T = TypeVar("T")
 
-TIMEOUT = 120
+TIMEOUT = 240
 """Seconds a worker may take for its work."""
 
 

@@ -27,6 +27,7 @@ async def sync(
     *,
     compare: Compare = "time",
     delete: bool = False,
+    max_delete: int | None = None,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     dry_run: bool = False,
@@ -44,6 +45,7 @@ async def sync(
         exclude=exclude,
         compare=compare,
         delete=delete,
+        max_delete=max_delete,
         dry_run=dry_run,
         content_type=content_type,
     )

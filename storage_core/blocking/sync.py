@@ -28,6 +28,7 @@ def sync(
     *,
     compare: Compare = "time",
     delete: bool = False,
+    max_delete: int | None = None,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     dry_run: bool = False,
@@ -52,11 +53,13 @@ def sync(
             that is not known is computed, from the file or by reading the object. Two of
             different sizes always differ.
         delete: Delete from the target what the source does not have.
+        max_delete: With ``delete``, the brake: were it more than so many objects or files,
+            everything else is done, nothing at all is deleted, and the call fails.
         include: Patterns of which a key has to match one, if there are any: ``*``, ``?`` and
             ``[…]`` over the whole key below the prefix or folder; ``*`` matches ``/`` too.
         exclude: Patterns of which it may match none. What is left out is not deleted either.
         dry_run: Do nothing; tell what would be done: transfers, then deletions, each ascending
-            by key.
+            by key. Deletions over ``max_delete`` are told of too, before the call fails.
         content_type: For uploads, gives the media type for a key.
         options: How machine and network are used.
         progress: Called with a `Progress` ten times a second at most, from any thread but never
@@ -65,8 +68,9 @@ def sync(
 
     Raises:
         TransferIncompleteError: keys failed, after all others were tried; its ``report`` lists
-            them.
-        InvalidRequestError: both sides are folders, overlap, or an option is none of its own.
+            them. Or more were to be deleted than ``max_delete``: its ``withheld`` says how many.
+        InvalidRequestError: both sides are folders, overlap, or an option is none of its own, as
+            ``max_delete`` without ``delete`` or below 0.
         NotADirectoryError: the source folder is none.
     """
     from storage_core.transfer.rules import make_rules
@@ -77,6 +81,7 @@ def sync(
         exclude=exclude,
         compare=compare,
         delete=delete,
+        max_delete=max_delete,
         dry_run=dry_run,
         content_type=content_type,
     )

@@ -305,9 +305,12 @@ class _swallowed_signals:  # noqa: N801 - used like a function
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, lambda *_: None)
+                self._before[number] = signal.signal(number, self._end)
             if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # as `nohup` does not leave it
                 self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _end(self, *_: object) -> None:
+        self._server.should_exit = True  # also where uvicorn does not listen for signals yet
 
     def _hang_up(self, *_: object) -> None:
         if parent_process() is None:

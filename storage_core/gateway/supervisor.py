@@ -139,7 +139,13 @@ class Supervisor:
     def _start(self) -> _Worker:
         word, telling = _CONTEXT.Pipe(duplex=False)
         process = _CONTEXT.Process(target=_main, args=(self._work, telling))
-        process.start()
+        # A hangup of all processes is not a worker's business, from its first moment on: blocked
+        # signals stay so in a child, while here one that comes meanwhile is only late.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         telling.close()
         worker = _Worker(process, word, self._generation)
         self._workers.append(worker)

@@ -269,13 +269,19 @@ class BlockingTransport(LeanTransport[BlockingWire]):
         sock: socket.socket | None = None
         try:
             place = proxy or origin
-            sock = dial(place.host, place.port, until - time.monotonic())
+            sock = await dial(place.host, place.port, until)
             if station.tls is not None:
                 if proxy is not None:
                     wire = BlockingWire(sock, name, max(0.001, until - time.monotonic()))
                     await tunnel(wire, proxy, origin)
                     name = station.name
-                sock = self._secured(station.tls, sock, origin.host, until)
+                sock = station.tls.wrap_socket(
+                    sock,
+                    server_hostname=origin.host,
+                    do_handshake_on_connect=False,
+                    suppress_ragged_eofs=False,
+                )
+                await _handshake(sock, until)
             return BlockingWire(sock, station.name, self._settings.read_timeout)
         except (OSError, UnicodeError, BrokenError, MalformedError, StorageError) as error:
             if sock is not None:
@@ -288,12 +294,19 @@ class BlockingTransport(LeanTransport[BlockingWire]):
                 sock.close()
             raise
 
-    @staticmethod
-    def _secured(
-        context: ssl.SSLContext, sock: socket.socket, host: str, until: float
-    ) -> ssl.SSLSocket:
-        seconds = until - time.monotonic()
-        if seconds <= 0:
+
+async def _handshake(sock: ssl.SSLSocket, until: float) -> None:
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    sock.settimeout(seconds if current.carrier is None else 0)  # of the whole handshake
+    while True:
+        try:
+            sock.do_handshake()
+            return
+        except ssl.SSLWantReadError:
+            events = select.POLLIN
+        except ssl.SSLWantWriteError:
+            events = select.POLLOUT
+        if not await Wait(sock.fileno(), events, until).give_way():
             raise TimeoutError
-        sock.settimeout(seconds)  # of the whole handshake
-        return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)

@@ -9,10 +9,14 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
+from storage_core.deadline import current
 from storage_core.http.watch import Watch, writable
+from storage_core.waiting import Wait
 
 Address: TypeAlias = tuple[int, Any]
 """Address family, and what `socket.connect` takes."""
@@ -49,17 +53,20 @@ def _opened(family: int) -> socket.socket:
     return sock
 
 
-def dial(host: str, port: int, seconds: float) -> socket.socket:
-    """A non-blocking connected socket. Resolving the name can not be interrupted.
+async def dial(host: str, port: int, until: float) -> socket.socket:
+    """A non-blocking connected socket; by turns where a thread carries several coroutines.
+    Resolving the name can not be interrupted.
+
+    Args:
+        host: Name or address.
+        port: Of the service.
+        until: A moment of `time.monotonic`.
 
     Raises:
-        TimeoutError: it took longer than ``seconds``.
+        TimeoutError: it took longer.
         OSError: of the address that failed last.
     """
-    until = time.monotonic() + seconds
-    addresses = literal(host, port) or in_turns(
-        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    )
+    addresses = literal(host, port) or in_turns(await _resolved(host, port))
     attempts = _Attempts()
     try:
         while True:
@@ -70,11 +77,17 @@ def dial(host: str, port: int, seconds: float) -> socket.socket:
             now = time.monotonic()
             if now >= until:
                 raise TimeoutError
-            wait = min(until - now, STAGGER) if addresses else until - now
-            if (sock := attempts.wait(wait)) is not None:
+            soon = min(until, now + STAGGER) if addresses else until
+            if (sock := await attempts.first(soon)) is not None:
                 return sock
     finally:
         attempts.close()
+
+
+async def _resolved(host: str, port: int) -> list[tuple[Any, ...]]:
+    resolve: Callable[[], list[tuple[Any, ...]]]
+    resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    return resolve() if current.carrier is None else await current.carrier.aside(resolve)
 
 
 class _Attempts:
@@ -98,11 +111,11 @@ class _Attempts:
         else:
             self._fail(sock, code)
 
-    def wait(self, seconds: float) -> socket.socket | None:
+    async def first(self, until: float) -> socket.socket | None:
         """The first that is connected; None once one failed or the time is over."""
         if not self.pending:
             return None
-        for fd, _ in self._poll.poll(max(1, round(seconds * 1000))):
+        for fd, _ in await self._ready(until):
             self._poll.unregister(fd)
             sock = self.pending.pop(fd)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -110,6 +123,17 @@ class _Attempts:
                 return sock
             self._fail(sock, code)
         return None
+
+    async def _ready(self, until: float) -> list[tuple[int, int]]:
+        if current.carrier is None:
+            return self._poll.poll(max(1, round((until - time.monotonic()) * 1000)))
+        if found := self._poll.poll(0):  # as always where the service is on this machine
+            return found
+        with select.epoll() as watch:  # one descriptor that stands for all of them
+            for fd in self.pending:
+                watch.register(fd, select.EPOLLOUT)
+            await Wait(watch.fileno(), select.EPOLLIN, until).give_way()
+        return self._poll.poll(0)
 
     def _fail(self, sock: socket.socket, code: int) -> None:
         sock.close()

@@ -7,6 +7,7 @@ import socket
 import ssl
 
 from storage_core.errors import ConfigError, OperationTimeoutError, StorageError, UnavailableError
+from storage_core.http.wire import BrokenError
 
 
 def describe(error: BaseException) -> str:
@@ -23,6 +24,8 @@ def not_connected(name: str, error: Exception) -> StorageError:
     if isinstance(error, StorageError):
         error.unsent = True
         return error
+    if isinstance(error, BrokenError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigError(
             f"the certificate of {name} is not trusted: {error.verify_message}. Set ca_file to the"

@@ -126,7 +126,11 @@ class LeanTransport(Transport, Generic[W]):
             tls_context(self._settings) if origin.scheme == "https" else None,
             self._settings.expect_continue,
         )
-        return self._stations.setdefault(origin, station)
+        station = self._stations.setdefault(origin, station)
+        if self._closed:  # by another thread, which may not have seen this one
+            _close_all(self._stations)
+            raise ClosedError("the storage is closed")
+        return station
 
     async def send(self, request: Request) -> Response:
         station = self._stations.get(request.origin) or self._station(request.origin)
@@ -290,9 +294,13 @@ def _begun(body: Buffer | Content | None) -> bool:
 
 
 def _close_all(stations: dict[Origin, Station[W]]) -> None:
-    for station in stations.values():
+    """Close each once, whoever else does the same or adds one meanwhile."""
+    while stations:
+        try:
+            _, station = stations.popitem()
+        except KeyError:  # another thread has taken the last one
+            return
         station.pool.close()
-    stations.clear()
 
 
 _transports: weakref.WeakSet[LeanTransport[Any]] = weakref.WeakSet()

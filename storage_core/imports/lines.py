@@ -28,16 +28,19 @@ def lines(
         ImportFileError: a line is longer, is not UTF-8, or holds a NUL.
     """
     number = 0
-    rest = b""
+    rest = bytearray()  # grows in place: a long line in short chunks is not copied for each
     for chunk in source:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
+        first, *others = chunk.split(b"\n")
+        rest += first
+        for following in others:
             number += 1
+            line = bytes(rest)
             yield number, _text(number, line + b"\n" if ends else line, limit, ends)
+            rest = bytearray(following)
         if len(rest) > limit:
             raise _too_long(number + 1, limit)
     if rest:
-        yield number + 1, _text(number + 1, rest, limit, ends)
+        yield number + 1, _text(number + 1, bytes(rest), limit, ends)
 
 
 def _text(number: int, line: bytes, limit: int, ends: bool) -> str:

@@ -161,9 +161,10 @@ class Strands:
                 if watch.has_waited():
                     self._to_aside = _ASIDE
         self._to_aside -= 1
-        return await self._aside(call)
+        return await self.aside(call)
 
-    async def _aside(self, call: Callable[[], T]) -> T:
+    async def aside(self, call: Callable[[], T]) -> T:
+        """As `storage_core.waiting.Carrier`."""
         done: Future[T] = Future()
 
         def work() -> None:

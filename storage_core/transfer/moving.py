@@ -54,8 +54,9 @@ async def carry_out(
 ) -> TransferReport:
     """Do what was decided. Given twice, it ends the same.
 
-    Deletions come last, and only if nothing failed. What is in the way of a file, or a folder
-    that has to be, may be among them: such moves are done after the deletions.
+    Deletions come last, and only if nothing failed and they are not too many. What is in the way
+    of a file, or a folder that has to be, may be among them: such moves are done after the
+    deletions.
 
     Args:
         context: Of the transfer.
@@ -79,10 +80,14 @@ async def carry_out(
     try:
         if rules.dry_run:
             await _look_only(stretches, tally, deletions)
+            if _too_many(deletions, rules):
+                tally.withheld(deletions.count)
             return tally.report(dry_run=True)
         work = _Work(context, source, target, rules, tally, in_the_way if wait else None)
         await work.move(stretches, deletions)
-        if deletions.count and not tally.failures:
+        if _too_many(deletions, rules):
+            tally.withheld(deletions.count)
+        elif deletions.count and not tally.failures:
             await _delete(context, target, deletions, tally)
         if in_the_way and blocked is None:
             last = _Work(context, source, target, rules, tally, None)
@@ -92,13 +97,18 @@ async def carry_out(
     return tally.report(dry_run=False)
 
 
+def _too_many(deletions: Spool, rules: Rules) -> bool:
+    return rules.max_delete is not None and deletions.count > rules.max_delete
+
+
 async def _one(decisions: list[Decision]) -> AsyncIterator[Stretch]:
     decisions = sorted(decisions, key=lambda decision: decision.key)
     yield Stretch(decisions, 0, decisions[-1].key)
 
 
 async def _look_only(stretches: AsyncIterator[Stretch], tally: Tally, deletions: Spool) -> None:
-    """Tell what would be done: as if it were, deletions last and none after a failure."""
+    """Tell what would be done: as if it were, deletions last and none after a failure. Those
+    over the limit are told of as well, to be looked at before it is raised."""
     async for stretch in stretches:
         tally.unchanged(stretch.unchanged)
         for decision in stretch.decisions:

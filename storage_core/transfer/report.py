@@ -49,6 +49,8 @@ class TransferReport:
             empty objects that mark folders.
         failures: What failed, ascending by key.
         dry_run: Whether all this was only looked at.
+        withheld: Objects that were to be deleted and are all left, being more than
+            ``max_delete``.
     """
 
     transferred: int = 0
@@ -58,6 +60,7 @@ class TransferReport:
     skipped: tuple[str, ...] = ()
     failures: tuple[Outcome, ...] = ()
     dry_run: bool = False
+    withheld: int = 0
 
     def merged(self, other: TransferReport) -> TransferReport:
         """Both together."""
@@ -69,11 +72,13 @@ class TransferReport:
             tuple(sorted((*self.skipped, *other.skipped))),
             tuple(sorted((*self.failures, *other.failures), key=lambda found: found.key)),
             self.dry_run or other.dry_run,
+            self.withheld + other.withheld,
         )
 
 
 class TransferIncompleteError(StorageError):
-    """Of many objects some failed; all others were transferred.
+    """Of many objects some failed, or more were to be deleted than may be; all others were
+    transferred.
 
     Attributes:
         report: What became of all of them.
@@ -82,18 +87,34 @@ class TransferIncompleteError(StorageError):
     report: TransferReport
 
     @classmethod
-    def of(cls, report: TransferReport) -> TransferIncompleteError:
-        """The error that tells of a report's failures."""
-        failures = report.failures
-        first = failures[0]
-        more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
-        tried = len(failures) + report.transferred + report.deleted
-        error = cls(
-            f"{len(failures)} of {tried} failed: {first.action} of {first.key!r}{more}:"
-            f" {first.error}"
-        )
+    def of(cls, report: TransferReport, max_delete: int | None = None) -> TransferIncompleteError:
+        """The error that tells of a report's failures, and of deletions over the limit."""
+        told = []
+        if report.withheld:
+            told.append(_withheld(report, max_delete))
+        if report.failures:
+            told.append(_failed(report))
+        error = cls("; ".join(told))
         error.report = report
         return error
+
+
+def _withheld(report: TransferReport, max_delete: int | None) -> str:
+    was, look = ("would be", "them") if report.dry_run else ("was", "them in a dry run")
+    return (
+        f"nothing {was} deleted: {report.withheld} to delete are more than max_delete {max_delete}"
+        f" allows; look at {look}, and raise the limit if the source is whole"
+    )
+
+
+def _failed(report: TransferReport) -> str:
+    failures = report.failures
+    first = failures[0]
+    more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+    tried = len(failures) + report.transferred + report.deleted
+    return (
+        f"{len(failures)} of {tried} failed: {first.action} of {first.key!r}{more}: {first.error}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

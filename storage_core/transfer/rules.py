@@ -23,6 +23,7 @@ class Rules:
         exclude: Patterns of which it may match none.
         compare: How two are compared; None transfers all, whatever the target has.
         delete: Delete from the target what the source does not have.
+        max_delete: Delete nothing if it were more than so many; None for no limit.
         dry_run: Do nothing.
         content_type: Gives the media type of an upload.
         attributes: All else that is said of uploads.
@@ -34,6 +35,7 @@ class Rules:
     exclude: tuple[str, ...] = ()
     compare: Compare | None = None
     delete: bool = False
+    max_delete: int | None = None
     dry_run: bool = False
     content_type: Callable[[str], str | None] | None = None
     attributes: Attributes = NO_ATTRIBUTES
@@ -47,6 +49,7 @@ def make_rules(
     exclude: Iterable[str] = (),
     compare: Compare | None = None,
     delete: bool = False,
+    max_delete: int | None = None,
     dry_run: bool = False,
     content_type: Callable[[str], str | None] | None = None,
     attributes: Attributes = NO_ATTRIBUTES,
@@ -68,12 +71,23 @@ def make_rules(
         _patterns(exclude, "exclude"),
         compare,
         delete,
+        _limit(max_delete, delete),
         dry_run,
         content_type,
         attributes,
         if_absent,
         left,
     )
+
+
+def _limit(given: int | None, delete: bool) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise InvalidRequestError(f"max_delete {given!r} is not a number of objects, 0 or more")
+    if not delete:
+        raise InvalidRequestError("max_delete goes with delete=True")
+    return given
 
 
 def _patterns(given: Iterable[str], what: str) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ async def transfer(
 
     Raises:
         InvalidRequestError: the two sides do not go together.
-        TransferIncompleteError: some objects failed, after all others were tried.
+        TransferIncompleteError: some objects failed, after all others were tried; or more were to
+            be deleted than may be.
         StorageError: a listing broke off, or an object failed in a way that all would.
     """
     check_sides(source, target)
@@ -59,8 +60,8 @@ async def transfer(
         jobs.append(targets.fill())
     await team.together(jobs)
     report = reports[0]
-    if report.failures:
-        raise TransferIncompleteError.of(report)
+    if report.failures or report.withheld:
+        raise TransferIncompleteError.of(report, rules.max_delete)
     return report
 
 

@@ -46,6 +46,7 @@ class Tally:
         self._moving = moving
         self._lock = threading.Lock()
         self._transferred = self._bytes = self._unchanged = self._deleted = 0
+        self._withheld = 0
         self._skipped: list[str] = []
         self.failures: list[Outcome] = []
         self._in_a_row = 0
@@ -59,6 +60,11 @@ class Tally:
         """There is nothing to transfer under a key."""
         with self._lock:
             self._skipped.append(key)
+
+    def withheld(self, count: int) -> None:
+        """So many are more than may be deleted. A dry run has told of them nevertheless."""
+        with self._lock:
+            self._withheld, self._deleted = count, 0
 
     def done(
         self, decision: Decision, size: int, etag: str | None = None, *, counted: bool = False
@@ -109,4 +115,5 @@ class Tally:
             tuple(sorted(self._skipped)),
             tuple(sorted(self.failures, key=lambda found: found.key)),
             dry_run,
+            self._withheld,
         )

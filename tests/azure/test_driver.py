@@ -54,7 +54,7 @@ def http(method: str, url: str, body: bytes | None = None, **headers: str) -> tu
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, body, sent, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read()
     except HTTPError as error:
         with error:

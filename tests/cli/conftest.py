@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from storage_core.cli import main
+from storage_core.transfer.memory import DEFAULT, set_max_memory
 
 SCRIPT = Path(sys.executable).with_name("storage")
 
@@ -88,6 +90,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def memory() -> Iterator[None]:
+    """What `--max-memory` sets for this process does not outlast the test."""
+    yield
+    set_max_memory(DEFAULT)
 
 
 def cli(*arguments: str, stdin: bytes = b"") -> Done:

@@ -46,11 +46,34 @@ def proxy(moto: Server, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
             direct.delete_bucket("pears", force=True)
 
 
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    """A command on its way; each line of its output comes at once."""
+    return subprocess.Popen(
+        [SCRIPT, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def interrupted_after_a_line(
+    arguments: tuple[str, ...], number: signal.Signals
+) -> tuple[int, bytes, str]:
+    """Run a command and send it a signal when it has told of one object: before, it may be
+    stored and not counted yet. Its status, its output and what else it said."""
+    with started(*arguments) as child:
+        assert child.stdout is not None
+        first = child.stdout.readline()
+        child.send_signal(number)
+        rest, errors = child.communicate(timeout=120)
+    return child.returncode, first + rest, errors.decode()
+
+
 def interrupted(
     arguments: tuple[str, ...], when: Callable[[], object], number: signal.Signals = signal.SIGINT
 ) -> tuple[int, str]:
     """Run a command and send it a signal at some moment; its status and what it said."""
-    child = subprocess.Popen([SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = started(*arguments)
     with child:
         try:
             wait_until(lambda: when() or child.poll() is not None)
@@ -184,19 +207,22 @@ def test_clean_gives_up_what_was_interrupted(proxy: FaultyProxy, workspace: Path
 
 
 def test_a_second_signal_ends_it_at_once(proxy: FaultyProxy, workspace: Path):
+    """While what the first one asked for, to give the upload up, is never answered."""
     (workspace / "big").write_bytes(DATA)
     before = len(proxy.seen)
-    proxy.inject(None, *[stall()] * PARTS)
-    child = subprocess.Popen(
-        [SCRIPT, "put", "big", "s3:pears/"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    proxy.inject(None)
+
+    def gives_up() -> bool:
+        return any(item.method == "DELETE" for item in proxy.seen[before:])
 
     def ended() -> bool:
         child.send_signal(signal.SIGINT)
         return child.poll() is not None
 
-    with child:
+    with proxy.always(stall()), started("put", "big", "s3:pears/", "--no-resume") as child:
         wait_until(lambda: sent_parts(proxy.seen[before:]))
+        child.send_signal(signal.SIGINT)
+        wait_until(gives_up)
         wait_until(ended)
         assert child.stderr is not None
         # It did not come to the end of unwinding, where the first one is told of.
@@ -216,9 +242,9 @@ def tree(workspace: Path) -> None:
 
 def test_a_tree_says_how_far_it_came(fruit: str, workspace: Path):
     tree(workspace)
-    stored = storage_core.open().bucket(fruit)
-    result, said = interrupted(SLOW, lambda: stored.exists("t/0.txt"))
+    result, told, said = interrupted_after_a_line(SLOW, signal.SIGINT)
     assert result == status.INTERRUPTED
+    assert told == b"stored fruit/t/0.txt (8.8 KiB)\n"
     summary, last = said.splitlines()
     assert summary.startswith("1 object, 8.8 KiB (")
     assert last.startswith("storage: interrupted after 1 of 6 objects, 8.8/52.7 KiB; run the same")
@@ -229,14 +255,8 @@ def test_a_tree_says_how_far_it_came(fruit: str, workspace: Path):
 
 def test_an_interrupted_json_run_ends_with_its_sum(fruit: str, workspace: Path):
     tree(workspace)
-    stored = storage_core.open().bucket(fruit)
-    with subprocess.Popen(
-        [SCRIPT, "--json", *SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
-        wait_until(lambda: stored.exists("t/0.txt"))
-        child.send_signal(signal.SIGTERM)
-        output, errors = child.communicate(timeout=120)
-    assert child.returncode == status.TERMINATED
+    result, output, errors = interrupted_after_a_line(("--json", *SLOW), signal.SIGTERM)
+    assert result == status.TERMINATED
     *objects, summary = map(json.loads, output.splitlines())
     assert [item["key"] for item in objects] == ["t/0.txt"]
     assert (summary["objects"], summary["interrupted"]) == (1, True)
@@ -262,7 +282,7 @@ def test_a_terminal_is_left_as_it_was(fruit: str, workspace: Path):
             if not asked and b"/12.0 MiB" in shown:
                 child.send_signal(signal.SIGINT)
     os.close(master)
-    assert child.wait(60) == status.INTERRUPTED
+    assert child.wait(120) == status.INTERRUPTED
     text = shown.decode()
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert "storage: interrupted" in text[text.rindex("\x1b[?25h") :]

@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import termios
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 import storage_core
 from storage_core.cli import status
 from tests.cli.conftest import SCRIPT, cli, process
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 MIB = 1024**2
 
@@ -82,22 +83,32 @@ def start(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Pope
     )
 
 
-def on_terminal(*arguments: str) -> tuple[int, str]:
+PATIENT = """
+import sys
+from storage_core.cli import main, progress
+progress.SOON = 1e9  # only many bytes make a bar appear, however slow this machine is
+sys.exit(main())
+"""
+
+
+def on_terminal(*arguments: str, program: tuple[str | Path, ...] = (SCRIPT,)) -> tuple[int, str]:
     """Run with a terminal for all three streams; the status and all that was shown."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (40, 100))
     env = {**os.environ, "TERM": "xterm-256color"}
     for name in ("NO_COLOR", "COLUMNS", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR"):
         env.pop(name, None)
-    child = subprocess.Popen([SCRIPT, *arguments], stdin=slave, stdout=slave, stderr=slave, env=env)
+    child = subprocess.Popen(
+        [*program, *arguments], stdin=slave, stdout=slave, stderr=slave, env=env
+    )
     os.close(slave)
     shown = b""
     # Linux says by EIO that the other side is closed.
     with contextlib.suppress(OSError):
-        while select.select([master], [], [], 60)[0] and (piece := os.read(master, 65536)):
+        while select.select([master], [], [], PATIENCE)[0] and (piece := os.read(master, 65536)):
             shown += piece
     os.close(master)
-    return child.wait(60), shown.decode()
+    return child.wait(PATIENCE), shown.decode()
 
 
 # -- terminals --------------------------------------------------------------------
@@ -120,7 +131,8 @@ def test_progress_shows_on_a_terminal(fruit: str, workspace: Path):
 
 
 def test_no_progress_for_what_is_short_or_elsewhere(fruit: str, workspace: Path):
-    code, shown = on_terminal("get", "fruit/readme.txt")
+    patient = (sys.executable, "-c", PATIENT)
+    code, shown = on_terminal("get", "fruit/readme.txt", program=patient)
     assert (code, shown) == (0, "fetched readme.txt (17 B)\r\n")
     (workspace / "big.bin").write_bytes(bytes(32 * MIB))
     done = process("put", "big.bin", "fruit/").ok()
@@ -159,7 +171,7 @@ def test_an_interrupted_put_leaves_nothing(fruit: str, number: signal.Signals, c
         assert child.stdin is not None
         child.stdin.write(bytes(40 * MIB))  # returns when nearly all of it was read
         child.send_signal(number)
-        assert child.wait(60) == code
+        assert child.wait(PATIENCE) == code
         assert child.stderr is not None
         told = child.stderr.read().decode()
     assert re.fullmatch(r"storage: interrupted after [\d.]+ MiB; nothing was stored\n", told)
@@ -180,7 +192,7 @@ def test_an_interrupted_get_leaves_the_old_file(
     with start("get", "slow:fruit/x", env=stalling) as child:
         wait_until(lambda: writes_below(workspace.resolve(), child))
         child.send_signal(number)
-        assert child.wait(60) == code
+        assert child.wait(PATIENCE) == code
         assert child.stderr is not None
         told = child.stderr.read().decode()
     assert told.startswith("storage: interrupted")
@@ -202,7 +214,7 @@ def test_a_reader_that_stops_is_no_error(fruit: str):
             assert child.stdout is not None
             child.stdout.read(10)
             child.stdout.close()
-            assert child.wait(60) == status.OUTPUT_CLOSED
+            assert child.wait(PATIENCE) == status.OUTPUT_CLOSED
             assert child.stderr is not None
             assert child.stderr.read() == b""
 

@@ -78,7 +78,7 @@ def pytest_on(place: Path, module: str, *arguments: str) -> subprocess.Completed
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

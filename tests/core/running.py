@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.core.drivers import Scripted
 
-WAIT = 20
+WAIT = 120
 """Seconds a test waits for what must happen; only a failing one waits that long."""
 
 
@@ -42,10 +42,14 @@ OTHERS: set[threading.Thread] = set()
 """Threads that were there before the test: those of other tests that still end."""
 
 
+def begun() -> set[str]:
+    """Names of the threads that the test has begun, whoever's they are."""
+    return {one.name for one in set(threading.enumerate()) - OTHERS}
+
+
 def threads() -> set[str]:
     """Names of the library's threads that the test has begun."""
-    begun = set(threading.enumerate()) - OTHERS
-    return {one.name for one in begun if one.name.startswith("storage-core")}
+    return {name for name in begun() if name.startswith("storage-core")}
 
 
 class Slow(Scripted):

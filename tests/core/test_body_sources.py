@@ -22,6 +22,7 @@ from storage_core.runtime import Inline, drive
 from tests.core.body_kinds import BODIES, DATA, OnlyRead, real_file
 from tests.core.conftest import Opener
 from tests.core.drivers import CARRIERS, Before, Scripted
+from tests.core.running import WAIT
 
 # --- sources that fail ---------------------------------------------------------------
 
@@ -289,7 +290,7 @@ def test_generators_do_not_block_the_loop():
 
         def pieces() -> Iterator[bytes]:
             loop.call_soon_threadsafe(happened.set)
-            assert happened.wait(10)
+            assert happened.wait(WAIT)
             yield b"a"
 
         async with aio.open_driver(Scripted((io_kind,))) as storage:

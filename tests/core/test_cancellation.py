@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -17,8 +17,15 @@ from storage_core.runtime import threaded
 from tests.core.drivers import Before, Scripted, Streamed
 from tests.core.running import WAIT, Slow, Watched, drain, run, until
 from tests.core.sockets import Server, SocketDriver
+from tests.waiting import wait_until
 
 # --- LoopThread ----------------------------------------------------------------------
+
+
+def waits(thread: int) -> bool:
+    """Whether a thread waits for another one."""
+    code = sys._current_frames()[thread].f_code
+    return (code.co_filename, code.co_name) == (threading.__file__, "wait")
 
 
 def interrupt_when(happened: threading.Event) -> threading.Thread:
@@ -27,7 +34,7 @@ def interrupt_when(happened: threading.Event) -> threading.Thread:
 
     def work() -> None:
         assert happened.wait(WAIT)
-        time.sleep(0.02)  # until the main thread waits for an answer
+        wait_until(lambda: waits(main))  # for the answer
         signal.pthread_kill(main, signal.SIGINT)
 
     thread = threading.Thread(target=work)
@@ -226,6 +233,7 @@ def test_a_wait_between_tries_is_cancelled_at_once():
 def test_after_a_cancelled_read_nothing_is_read_over_the_gap(io: str):
     """Bytes may have been lost with the read, so that the reader must not go on."""
     go_on = threading.Event()
+    reading = threading.Event()
 
     class Waits(Streamed):
         async def get(self, request: Any) -> Any:
@@ -234,6 +242,7 @@ def test_after_a_cancelled_read_nothing_is_read_over_the_gap(io: str):
 
             async def read(size: int) -> bytes:
                 if stream.position:
+                    reading.set()
                     if self.io == "asyncio":
                         await asyncio.sleep(WAIT * 100)
                     else:
@@ -249,7 +258,7 @@ def test_after_a_cancelled_read_nothing_is_read_over_the_gap(io: str):
             async with bucket.get("a", verify=False) as reader:
                 assert len(await reader.read(1000)) == 1000
                 task = asyncio.create_task(reader.read(1000))
-                await asyncio.sleep(0.02)
+                await until(reading.is_set)
                 task.cancel()
                 await asyncio.sleep(0)
                 go_on.set()
@@ -271,10 +280,12 @@ class ReadBy(Watched):
 @pytest.mark.parametrize("io", ["blocking", "asyncio"])
 def test_a_body_that_does_not_come_is_a_timeout(io: str):
     async def main() -> None:
+        asked = asyncio.Event()
         unwound = asyncio.Event()
 
         async def endless() -> AsyncIterator[bytes]:
             yield b"x"
+            asked.set()
             try:
                 await asyncio.sleep(WAIT * 100)
             finally:
@@ -282,9 +293,13 @@ def test_a_body_that_does_not_come_is_a_timeout(io: str):
 
         async with aio.open_driver(Scripted((io,))) as storage:
             bucket = await storage.create_bucket("fruit")
-            with pytest.raises(OperationTimeoutError) as caught:
-                await bucket.put("a", endless(), deadline=0.05)
-            assert caught.value.operation == "put"
+            for seconds in (0.05, 0.5, 5, 50):
+                with pytest.raises(OperationTimeoutError) as caught:
+                    await bucket.put("a", endless(), deadline=seconds)
+                assert caught.value.operation == "put"
+                if asked.is_set():  # else it passed before, on a busy machine
+                    break
+            assert asked.is_set()
             await until(unwound.is_set)
             assert not await bucket.exists("a")
 

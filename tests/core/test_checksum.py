@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import hashlib
 import os
+import sys
+from collections.abc import Iterator
 
 import google_crc32c
 import pytest
@@ -42,13 +44,15 @@ def test_crc32c_check_value_and_empty():
     assert checksum.crc32c(b"", 7) == 7
 
 
-@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("way", ["in place", "copied", "awscrt"])
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 300_001, 1_000_000])
-def test_crc32c_of_every_kind_of_buffer(size: int, in_place: bool, monkeypatch: pytest.MonkeyPatch):
-    if not in_place:
-        monkeypatch.setattr(checksum, "_in_place", lambda: None)
+def test_crc32c_of_every_kind_of_buffer(size: int, way: str, monkeypatch: pytest.MonkeyPatch):
     data = os.urandom(size)
-    crc = checksum.crc32c(data, 7)
+    crc = google_crc32c.extend(7, data)
+    monkeypatch.setattr(checksum._hashed, "size", checksum._MUCH if way == "awscrt" else 0)
+    if way == "copied":
+        monkeypatch.setattr(checksum, "_in_place", lambda: None)
+    assert checksum.crc32c(data, 7) == crc
     for buffer in (bytearray(data), memoryview(data), memoryview(bytearray(data))):
         assert checksum.crc32c(buffer, 7) == crc
     middle = memoryview(bytearray(b"123" + data + b"4"))[3:-1]
@@ -59,6 +63,40 @@ def test_crc32c_needs_no_copy_of_a_large_buffer():
     """Where google-crc32c is built for the machine, as it is for those that tests run on."""
     assert google_crc32c.implementation == "c"
     assert checksum._in_place() is not None
+
+
+@pytest.fixture
+def nothing_hashed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    found = checksum._awscrt
+    monkeypatch.setattr(checksum._hashed, "size", 0)
+    found.cache_clear()
+    yield
+    found.cache_clear()
+
+
+def test_awscrt_is_imported_when_there_is_much_to_hash(
+    nothing_hashed: None, monkeypatch: pytest.MonkeyPatch
+):
+    """Small objects do not count, however many; nor does it matter if it is not installed."""
+    monkeypatch.setattr(checksum, "_MUCH", 200_000)
+    asked = []
+    monkeypatch.setattr(checksum, "_awscrt", lambda: asked.append(True))
+    for _ in range(10):
+        checksum.crc32c(bytes(50_000))
+    for _ in range(2):
+        assert checksum.crc32c(bytes(100_000)) == google_crc32c.value(bytes(100_000))
+    assert not asked
+    assert checksum.crc32c(bytes(100_000)) == google_crc32c.value(bytes(100_000))
+    assert asked
+
+
+def test_without_awscrt_it_goes_on_as_before(nothing_hashed: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checksum._hashed, "size", checksum._MUCH)
+    assert checksum._awscrt() is not None
+    checksum._awscrt.cache_clear()
+    monkeypatch.setitem(sys.modules, "awscrt.checksums", None)
+    assert checksum._awscrt() is None
+    assert checksum.crc32c(bytearray(100_000)) == google_crc32c.value(bytes(100_000))
 
 
 @given(st.lists(st.binary(max_size=50), max_size=6))

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from storage_core import aio
 from storage_core.errors import InvalidRequestError, NotModifiedError, ObjectNotFoundError
 from tests.core.conftest import Opener
 from tests.core.drivers import Scripted, Streamed
+from tests.core.running import WAIT, begun
 
 WATCHED = """
 import gc, json, os, sys, threading, warnings
@@ -64,7 +64,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=WAIT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.returncode == 0, done.stderr
@@ -91,9 +91,8 @@ def test_the_async_face_on_local_disk_closes_its_threads(tmp_path: Path):
             async with bucket.get("a") as reader:
                 assert len(await reader.read()) == 300_000
 
-    before = threading.active_count()
     asyncio.run(main(), debug=True)
-    assert threading.active_count() == before
+    assert begun() == set()
 
 
 def test_small_objects_need_no_thread_to_be_read():

@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,7 +25,7 @@ from storage_core.runtime.loop_thread import LoopThread
 from storage_core.runtime.threaded import Threaded
 from tests.core.conftest import Opener
 from tests.core.drivers import Scripted, Streamed
-from tests.core.running import WAIT, Slow, drain, run, threads
+from tests.core.running import WAIT, Slow, begun, drain, run, threads
 from tests.core.sockets import Server, SocketDriver
 
 # --- drive ---------------------------------------------------------------------------
@@ -98,10 +99,9 @@ def test_the_carrier_follows_face_and_driver():
 
 def test_inline_works_in_the_callers_thread():
     driver = Placed(("blocking",))
-    before = threading.active_count()
     with storage_core.open_driver(driver) as storage:
         storage.create_bucket("fruit").put("a", b"x")
-        assert threading.active_count() == before
+        assert begun() == set()
     assert driver.places == [(threading.get_ident(), None)]
 
 
@@ -278,7 +278,9 @@ def test_a_timeout_of_the_drivers_own_is_left_to_it(runtime: Any, seconds: float
 def test_a_deadline_interrupts_a_stalled_read(opened: Opener, server: Server, carrier: str):
     bucket = opened(SocketDriver(server)).create_bucket("fruit")
     bucket.put("stall", bytes(server.size))
-    with bucket.get("stall", verify=False, deadline=0.3) as reader:
+    with bucket.get("stall", verify=False, deadline=WAIT) as reader:
+        core: Any = getattr(reader, "_target", reader)._core
+        core._deadline.at = time.monotonic() + 0.3  # now that the connection is there
         with pytest.raises(OperationTimeoutError) as caught:
             drain(reader, server.size)
         assert (caught.value.operation, caught.value.key) == ("get", "stall")

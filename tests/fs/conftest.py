@@ -85,6 +85,12 @@ def scripted_fs(script: Script) -> Iterator[StorageFileSystem]:
         fs.close()
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journals of transfers are not kept among the user's."""
+    monkeypatch.setenv("STORAGE_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture(scope="session")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A profile on local disk."""

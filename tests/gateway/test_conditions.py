@@ -190,7 +190,7 @@ def test_any_range(ranged: storage_core.Bucket, start: int, length: int | None, 
 
 @pytest.fixture(scope="module")
 def ranged(storage: storage_core.Storage, server: object) -> storage_core.Bucket:
-    bucket = storage.create_bucket("ranged")
+    bucket = storage.create_bucket("ranged", exist_ok=True)
     bucket.put("small", BODY[:300])
     bucket.put("big", BODY)
     bucket.put("empty", b"")

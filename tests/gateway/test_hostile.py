@@ -80,7 +80,7 @@ def test_random_bytes(raw: Callable[[], Raw], data: bytes):
     path=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60),
     method=st.sampled_from(["GET", "HEAD", "PUT", "DELETE"]),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_random_paths(server: Server, path: str, method: str):
     answer = request(f"{server.base_url}/o/{path}".replace("#", "%23"), method)
     assert answer.status in (400, 403, 404)
@@ -391,6 +391,6 @@ def test_random_headers(
 
 @pytest.fixture(scope="module")
 def fuzzed(storage: storage_core.Storage, server: Server) -> storage_core.Bucket:
-    bucket = storage.create_bucket("fuzzed")
+    bucket = storage.create_bucket("fuzzed", exist_ok=True)
     bucket.put("k", b"x" * 100)
     return bucket

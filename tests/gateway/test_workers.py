@@ -1,4 +1,5 @@
-"""Workers that die young and workers that are renewed, under the `storage serve` command."""
+"""Workers that die young, signals that come early, and workers that are renewed, under the
+`storage serve` command."""
 
 from __future__ import annotations
 
@@ -35,6 +36,35 @@ def test_a_worker_that_dies_young_stops_nothing(tmp_path: Path):
         code, _, err = server.stop()
         assert code == 0
         assert err.count("status -9") == 3
+
+
+def test_a_hangup_while_workers_start_is_none_of_their_business(tmp_path: Path):
+    with running(tmp_path, workers=2) as server:
+        wait_until(lambda: len(server.workers()) == 2)
+        for worker in server.workers():
+            os.kill(worker, signal.SIGHUP)
+        wait_until(lambda: request(server.base_url + "/health").status == 200)
+        code, _, err = server.stop()
+        assert code == 0
+        assert "worker" not in err
+
+
+def test_a_stop_that_comes_before_the_server_listens_for_it_is_not_lost(tmp_path: Path):
+    code = f"""
+import signal
+from storage_core.gateway import GatewaySettings, create_app, listen, server
+made = server.make_server(
+    create_app({{"driver": "local", "root": {str(tmp_path / "root")!r}}}), GatewaySettings()
+)
+with server._swallowed_signals(made):
+    signal.raise_signal(signal.SIGTERM)
+    made.run(sockets=[listen().socket])
+print("ended")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
 
 
 @dataclass

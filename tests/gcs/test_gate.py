@@ -278,7 +278,7 @@ def test_part_links_bind_their_length(bucket):
         request = urllib.request.Request(
             link.url, body, {**link.headers, "Content-Length": str(len(body))}, method="PUT"
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status
 
     with pytest.raises(urllib.error.HTTPError) as caught:

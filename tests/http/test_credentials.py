@@ -14,7 +14,7 @@ from storage_core.errors import AuthenticationError, UnavailableError
 from storage_core.http.credentials import EARLY, PAUSE, Credentials, Fetched
 from storage_core.runtime import drive
 
-WAIT = 20
+WAIT = 120
 
 
 class Source:

@@ -48,12 +48,6 @@ def resolving(monkeypatch, *addresses):
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
-def refusing() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def test_families_take_turns():
     found = [
         (6, 1, 6, "", "six-1"),
@@ -89,11 +83,11 @@ asyncio_only = pytest.mark.parametrize(
 
 
 @asyncio_only
-def test_the_next_address_is_tried(client, serve, deaf, monkeypatch):
+def test_the_next_address_is_tried(client, serve, deaf, nobody, monkeypatch):
     """One refuses, one never answers, the third is good."""
     server = serve(then(plain()))
     good = ("127.0.0.1", server.port)
-    resolving(monkeypatch, ("127.0.0.1", refusing()), ("127.0.0.2", deaf), good)
+    resolving(monkeypatch, ("127.0.0.1", nobody), ("127.0.0.2", deaf), good)
 
     async def main(transport):
         asked = Request("GET", Origin.of("http://many.example.org"), "/")
@@ -103,8 +97,8 @@ def test_the_next_address_is_tried(client, serve, deaf, monkeypatch):
 
 
 @asyncio_only
-def test_all_addresses_refuse(client, monkeypatch):
-    resolving(monkeypatch, ("127.0.0.1", refusing()), ("127.0.0.1", refusing()))
+def test_all_addresses_refuse(client, nobody, monkeypatch):
+    resolving(monkeypatch, ("127.0.0.1", nobody), ("127.0.0.1", nobody))
 
     async def main(transport):
         with pytest.raises(UnavailableError, match=r"many\.example\.org:80.*refused") as seen:

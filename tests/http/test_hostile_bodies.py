@@ -11,9 +11,10 @@ import pytest
 
 from storage_core.errors import ClosedError, OperationTimeoutError, StorageError, UnavailableError
 from tests.http.hostile.answers import DONE, OK, chunked, plain, says_and_closes, then, tolerant
-from tests.http.hostile.clients import HASTY, QUICK, Client, fetch, request, whole
+from tests.http.hostile.clients import HASTY, QUICK, Client, fetch, fetch_patiently, request, whole
 from tests.http.hostile.differences import accepts, differs
 from tests.http.hostile.server import Peer, Script
+from tests.waiting import PATIENCE
 
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -97,7 +98,7 @@ def test_endless_framing_is_cut_off(client: Client, serve, case: str):
         peer.send(start)
         peer.flood(piece)
 
-    server = serve(script, then(plain()))
+    server = serve(tolerant(script), spare=tolerant(then(plain())))
     error = OperationTimeoutError if differs(case, client) else UnavailableError
 
     async def main(transport):
@@ -105,7 +106,7 @@ def test_endless_framing_is_cut_off(client: Client, serve, case: str):
         with pytest.raises(error) as seen:
             await (await transport.send(request(server))).body(limit)
         assert ("more than the 100 bytes" in str(seen.value)) == accepts(case, client)
-        assert await fetch(transport, request(server)) == (200, DONE)
+        assert await fetch_patiently(transport, request(server)) == (200, DONE)
 
     client.run(main, HASTY if differs(case, client) else QUICK)
 
@@ -193,7 +194,7 @@ def test_a_reset_is_no_end(client: Client, serve):
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(OK + b"\r\n01234")
-        read.wait(20)
+        read.wait(PATIENCE)
         peer.reset()
 
     read = threading.Event()

@@ -19,6 +19,7 @@ from tests.http.hostile.answers import DONE, OK, plain, then, tolerant
 from tests.http.hostile.clients import QUICK, Client, Pieces, fetch, request
 from tests.http.hostile.differences import differs
 from tests.http.hostile.server import Peer
+from tests.waiting import PATIENCE
 
 SETTINGS = replace(QUICK, max_connections=1, expect_continue=1000)
 """One connection, so that a place which is not given back would be missed."""
@@ -99,7 +100,7 @@ def test_while_the_service_does_not_read(client: Client, serve, body: str, sized
     def script(peer: Peer) -> None:
         peer.head()
         reached.set()
-        over.wait(20)
+        over.wait(PATIENCE)
 
     piece = bytes(1 << 20)
     pieces = Pieces(*[piece] * 64, size=-1 if sized else None)
@@ -206,8 +207,8 @@ def test_while_a_place_in_the_pool_is_awaited(client: Client, serve):
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(OK + b"Content-Length: 10\r\n\r\n01234")
-        reached.wait(20)
-        gave_up.wait(20)
+        reached.wait(PATIENCE)
+        gave_up.wait(PATIENCE)
         peer.send(b"56789")
         for _ in range(2):
             peer.request()

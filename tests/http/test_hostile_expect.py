@@ -71,7 +71,7 @@ def test_consent(client: Client, serve, upload, consent: bytes):
     assert received == [data]
 
 
-def test_consent_that_never_comes(client: Client, serve, upload):
+def test_consent_that_never_comes(client: Client, serve, upload, consent_fails: None):
     """The body is sent all the same after a while (RFC 9110 section 10.1.1), and this service
     is not asked again."""
     body, data = upload

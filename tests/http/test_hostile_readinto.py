@@ -11,9 +11,10 @@ import pytest
 from storage_core.errors import OperationTimeoutError, StorageError, UnavailableError
 from storage_core.http.interface import Response
 from tests.http.certificates import Authority
-from tests.http.hostile.answers import DONE, OK, chunked, plain, says_and_closes, then
-from tests.http.hostile.clients import HASTY, QUICK, Client, fetch, request
+from tests.http.hostile.answers import DONE, OK, chunked, plain, says_and_closes, then, tolerant
+from tests.http.hostile.clients import HASTY, QUICK, Client, fetch, patiently, request
 from tests.http.hostile.server import Peer
+from tests.waiting import PATIENCE
 
 BODY = os.urandom(700_000)
 
@@ -117,12 +118,12 @@ def test_a_body_that_stalls(client: Client, serve):
     def script(peer: Peer) -> None:
         peer.request()
         peer.send(plain(BODY)[:300_000])
-        leave.wait(20)
+        leave.wait(PATIENCE)
 
-    server = serve(script)
+    server = serve(spare=tolerant(script))
 
     async def main(transport):
-        response = await transport.send(request(server))
+        response = await patiently(lambda: transport.send(request(server)))
         with pytest.raises(OperationTimeoutError):
             await taken(response, 1 << 20, bytearray())
         leave.set()

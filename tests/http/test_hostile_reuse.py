@@ -14,6 +14,7 @@ from tests.http.hostile.answers import DONE, OK, plain, says_and_closes, then, t
 from tests.http.hostile.clients import QUICK, Client, Pieces, fetch, request
 from tests.http.hostile.differences import differs
 from tests.http.hostile.server import Peer, Script
+from tests.waiting import PATIENCE
 
 EVIL = plain(b"evil")
 
@@ -78,7 +79,7 @@ def test_old_connections_are_not_used(client: Client, serve, idle_timeout: float
         peer.request()
         peer.send(plain())
         if idle_timeout:
-            closed.wait(20)
+            closed.wait(PATIENCE)
         assert peer.gone() == b"", "it was used again"
 
     server = serve(script, then(plain()))
@@ -211,7 +212,7 @@ def test_sent_again_once_and_on_a_new_connection(client: Client, serve):
 
     def keeps(peer: Peer) -> None:
         peer.request()
-        both.wait(20)
+        both.wait(PATIENCE)
         peer.send(plain())
         taken.append(peer.request()[0].method)
 
@@ -280,7 +281,7 @@ def test_what_was_not_asked_for_answers_nothing(
             peer.split(good + UNASKED[case], len(good))
         else:
             peer.send(good)
-            idle.wait(20)
+            idle.wait(PATIENCE)
             peer.send(UNASKED[case])
         came.set()
         then(plain())(peer)

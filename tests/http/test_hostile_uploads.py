@@ -17,8 +17,17 @@ from storage_core.errors import (
     UnavailableError,
 )
 from tests.http.hostile.answers import BIG, DONE, plain, then, tolerant
-from tests.http.hostile.clients import HASTY, QUICK, Client, Pieces, fetch, request
+from tests.http.hostile.clients import (
+    HASTY,
+    QUICK,
+    Client,
+    Pieces,
+    fetch,
+    fetch_patiently,
+    request,
+)
 from tests.http.hostile.server import GoneError, Peer, Script
+from tests.waiting import PATIENCE
 
 EARLY = plain(b"no", status=b"403 Forbidden")
 
@@ -41,7 +50,7 @@ def _gets_less(received: list[bytes]) -> Script:
 @pytest.mark.parametrize("sized", [True, False], ids=["sized", "chunked"])
 @pytest.mark.parametrize("error", [BodyError("x"), OSError(28, "full"), IntegrityError("digest")])
 def test_what_a_body_raises_comes_out_unchanged(
-    client: Client, serve, sized: bool, error: Exception
+    client: Client, serve, consent_fails: None, sized: bool, error: Exception
 ):
     """And the service never gets the request as a whole: it must not store half an object."""
     received: list[bytes] = []
@@ -119,7 +128,7 @@ def test_a_long_early_answer_is_read_to_its_end(client: Client, serve):
     def script(peer: Peer) -> None:
         peer.head()
         peer.send(plain(page, status=b"500 Internal Server Error")[:1000])
-        sent.wait(20)
+        sent.wait(PATIENCE)
         peer.send(plain(page, status=b"500 Internal Server Error")[1000:])
         peer.gone()
 
@@ -219,7 +228,7 @@ def test_a_service_that_stops_reading(client: Client, serve, body: str):
         peer.head()
         peer.hold()
 
-    server = serve(script, then(plain()))
+    server = serve(tolerant(script), spare=tolerant(then(plain())))
     pieces = Pieces(*[BIG[: 1 << 20]] * 64, size=None if body == "chunked" else -1)
 
     async def main(transport):
@@ -227,6 +236,6 @@ def test_a_service_that_stops_reading(client: Client, serve, body: str):
             await transport.send(request(server, "PUT", body=BIG if body == "memory" else pieces))
         assert not seen.value.unsent
         assert pieces.closed or body == "memory"
-        assert await fetch(transport, request(server)) == (200, DONE)
+        assert await fetch_patiently(transport, request(server)) == (200, DONE)
 
     client.run(main, replace(HASTY, expect_continue=0))

@@ -16,6 +16,7 @@ from storage_core.http import open_transport
 from storage_core.runtime import drive
 from tests.http.hostile.answers import DONE, plain, then, tolerant
 from tests.http.hostile.clients import KINDS, QUICK, Client, fetch, request
+from tests.waiting import PATIENCE
 
 LIBRARY = replace(QUICK, transport="library")
 BLOCKING = next(kind for kind in KINDS if kind.name == "urllib3")
@@ -90,7 +91,7 @@ def test_a_fork(serve):
         assert await fetch(transport, request(server)) == (200, b"parent")
         child = os.fork()
         if child == 0:  # pragma: no cover - another process
-            signal.alarm(20)
+            signal.alarm(int(PATIENCE))
             status = 1
             try:
                 found = await fetch(transport, request(server))
@@ -128,7 +129,7 @@ def test_a_fork_under_asyncio(serve):
         transport = runner.run(parent())
         pid = os.fork()
         if pid == 0:  # pragma: no cover - another process
-            signal.alarm(20)
+            signal.alarm(int(PATIENCE))
             status = 1
             try:
                 asyncio.set_event_loop(None)

@@ -23,9 +23,10 @@ from storage_core.errors import (
 )
 from storage_core.http.blocking import BlockingPool, BlockingTransport
 from storage_core.runtime import drive
-from tests.http.hostile.answers import DONE, OK, plain, then
-from tests.http.hostile.clients import KINDS, QUICK, fetch, request
+from tests.http.hostile.answers import DONE, OK, plain, then, tolerant
+from tests.http.hostile.clients import KINDS, QUICK, fetch, fetch_patiently, patiently, request
 from tests.http.hostile.server import GoneError, Peer
+from tests.waiting import PATIENCE
 
 LEAN = [kind for kind in KINDS if kind.transport == "lean"]
 lean = pytest.mark.parametrize("client", LEAN, ids=lambda kind: kind.name, indirect=True)
@@ -73,7 +74,7 @@ def test_the_limit_holds_and_who_waits_gets_the_connection(client, serve):
     def slow(peer: Peer) -> None:
         peer.request()
         peer.send(OK + b"Content-Length: 3\r\n\r\n")
-        assert go.wait(20)
+        assert go.wait(PATIENCE)
         peer.send(b"abc")
         then(plain())(peer)
 
@@ -112,16 +113,17 @@ def test_waiting_for_a_connection_ends(client, serve):
         peer.send(LONG)
         peer.gone()
 
-    server = serve(held, then(plain()))
+    holding = serve(spare=tolerant(held))
     settings = replace(QUICK, max_connections=1, read_timeout=0.2)
 
     async def main(transport):
-        first = await transport.send(request(server))
+        first = await patiently(lambda: transport.send(request(holding)))
         with pytest.raises(OperationTimeoutError, match="max_connections") as seen:
-            await transport.send(request(server))
+            await transport.send(request(holding))
         assert seen.value.unsent
         await first.close()
-        assert await fetch(transport, request(server)) == (200, DONE)
+        again = await patiently(lambda: transport.send(request(holding)))
+        await again.close()
 
     client.run(main, settings)
 
@@ -168,7 +170,7 @@ def test_a_response_may_be_collected_inside_of_the_pool(client, serve):
 
         thread = threading.Thread(target=collect, name="hostile-gc", daemon=True)
         thread.start()
-        thread.join(20)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
         await client.until(lambda: len(station.pool) == 0)
 
@@ -185,7 +187,7 @@ def test_a_nearly_read_response_is_read_to_its_end_by_close(client, serve):
     def whole(peer: Peer) -> None:
         peer.request()
         peer.send(OK + b"Content-Length: 70000\r\n\r\n" + b"x" * 65000)
-        assert first_half.wait(20)
+        assert first_half.wait(PATIENCE)
         peer.send(b"x" * 5000)
         then(plain())(peer)
 
@@ -223,10 +225,10 @@ def test_an_idle_connection_expires(client, serve):
 
 @pytest.mark.parametrize("client", LEAN[1:], ids=lambda kind: kind.name, indirect=True)
 def test_idle_connections_are_closed_without_being_asked_for(client, serve):
-    server = serve(then(plain()))
+    server = serve(spare=tolerant(then(plain())))
 
     async def main(transport):
-        assert await fetch(transport, request(server)) == (200, DONE)
+        assert await fetch_patiently(transport, request(server)) == (200, DONE)
         (station,) = transport._stations.values()
         assert station.pool.idle == 1
         await client.until(lambda: not station.pool.idle)
@@ -255,9 +257,9 @@ def test_close_ends_what_is_on_its_way(client, serve):
     async def threads(transport):
         thread = threading.Thread(target=work, args=(transport,), name="hostile-close")
         thread.start()
-        assert reached.wait(20)
+        assert reached.wait(PATIENCE)
         await transport.close()
-        thread.join(20)
+        thread.join(PATIENCE)
         assert len(caught) == 1
 
     async def tasks(transport):
@@ -487,7 +489,7 @@ def test_threads_share_few_connections():
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(50)
+            thread.join(PATIENCE)
     finally:
         sys.setswitchinterval(interval)
     assert len(done) == len(threads)

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from storage_core.errors import IntegrityError, UnavailableError
-from storage_core.http import limits
 from storage_core.http.upload import HELD
 from tests.http.hostile.answers import DONE, plain, then
 from tests.http.hostile.clients import KINDS, QUICK, Pieces, fetch, request
 from tests.http.hostile.server import GoneError, Peer
+from tests.waiting import PATIENCE
 
 LEAN = [kind for kind in KINDS if kind.transport == "lean"]
 lean = pytest.mark.parametrize("client", LEAN, ids=lambda kind: kind.name, indirect=True)
@@ -156,8 +156,7 @@ def test_consent_comes(client, serve):
 
 
 @lean
-def test_a_service_that_never_consents_is_asked_once(client, serve, monkeypatch):
-    monkeypatch.setattr(limits, "EXPECT_WAIT", 0.1)
+def test_a_service_that_never_consents_is_asked_once(client, serve, consent_fails):
     seen: list = []
     server = serve(records(seen, plain(), plain()))
 
@@ -271,7 +270,7 @@ def test_an_upload_waits_for_its_reader(client, serve):
 
     def slow(peer: Peer) -> None:
         head = peer.head()
-        assert go.wait(20)
+        assert go.wait(PATIENCE)
         left = int(head.get("content-length") or 0) - len(peer._rest)
         while left:
             left -= len(peer.socket.recv(min(left, 1 << 20)))

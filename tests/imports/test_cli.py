@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.conftest import Done, cli
 from tests.imports.world import SCRIPT, World, cc5, closed, wait_until
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +109,7 @@ def test_watch_tells_of_changes_as_json_lines(world, gate):
         assert told[-1]["state"] == "processing"
         Path(gate["gate"]).touch()
         told += map(json.loads, process.stdout)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert told[-1]["state"] == "imported"
     assert told[-1]["rows_total"] == 2500
     assert len({json.dumps(record) for record in told}) == len(told)
@@ -158,7 +159,7 @@ def test_watch_on_a_terminal(world, gate):
         with suppress(OSError):  # the other side is closed
             while piece := os.read(outer, 65536):
                 seen += piece
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert b"a [bold] name.txt" in seen
     assert b"imported" in seen
     assert world.job(job).state == "imported"

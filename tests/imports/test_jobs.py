@@ -12,6 +12,7 @@ from storage_core.access import buckets
 from storage_core.imports import ImportJob
 from storage_core.state.tables import import_jobs
 from tests.imports.world import World
+from tests.waiting import PATIENCE
 
 
 def stage(world: World, file, job=None, *, uploaded=False) -> str:
@@ -65,14 +66,15 @@ def test_a_file_goes_with_its_bucket(world):
 
 
 def test_stages(world, clock):
-    file = world.register()
-    assert stage(world, file) == "Created"
-    assert stage(world, file, uploaded=True) == "Uploaded"
-    clock.ahead = timedelta(seconds=899)
-    assert stage(world, file) == "Created"
-    clock.ahead = timedelta(seconds=901)
-    assert stage(world, file) == "Expired"
-    assert stage(world, file, uploaded=True) == "Uploaded"
+    with clock.standing():
+        file = world.register()
+        assert stage(world, file) == "Created"
+        assert stage(world, file, uploaded=True) == "Uploaded"
+        clock.ahead = timedelta(seconds=899)
+        assert stage(world, file) == "Created"
+        clock.ahead = timedelta(seconds=901)
+        assert stage(world, file) == "Expired"
+        assert stage(world, file, uploaded=True) == "Uploaded"
     job = submit(world, file)
     assert stage(world, file, job, uploaded=True) == "Queued"
 
@@ -127,14 +129,14 @@ def test_of_many_orders_at_once_one_counts(world):
     gate = threading.Barrier(6)
 
     def order() -> None:
-        gate.wait(60)
+        gate.wait(PATIENCE)
         found.append(submitted(world, file))
 
     threads = [threading.Thread(target=order) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert len({job.id for job, _ in found}) == 1
     assert sorted(new for _, new in found) == [False] * 5 + [True]
 

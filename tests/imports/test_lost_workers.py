@@ -26,6 +26,7 @@ from tests.imports.world import (
     wait_until,
     worker_process,
 )
+from tests.waiting import PATIENCE
 
 
 def test_what_fails_for_a_while_is_tried_again(world, tmp_path, clock):
@@ -72,7 +73,7 @@ def test_a_killed_worker_process_leaves_its_job_to_another(world, gate, distribu
         assert world.job(job).state == "processing"
         assert world.rows() == {}  # nothing is seen of what it did
         process.send_signal(signal.SIGKILL)
-        process.wait(60)
+        process.wait(PATIENCE)
     Path(gate["gate"]).touch()
     clock.ahead = timedelta(seconds=61)
     world.work()
@@ -207,7 +208,7 @@ def test_a_worker_that_was_taken_for_dead_changes_nothing(world, gate, clock):
         sink.close()
     assert leases.fail(world.state, stolen, "FileBroken", "as the other one saw it")
     Path(gate["gate"]).touch()
-    workers.stop(grace=60)
+    workers.stop(grace=PATIENCE)
     done = world.job(slow)
     assert (done.state, done.error) == ("failed", "as the other one saw it")
     if world.site.name != "local-sqlite":

@@ -31,12 +31,12 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one(world, distribution)
 def test_long_lines_of_small_values_take_little_more(world, distribution):
     """A value takes many times its text; a batch ends the earlier."""
     line = b"[" + b"[]," * (MIB // 3 - 100) + b"[]]"
-    lines = (b'{"id": %d, "x": %s}\n' % (number, line) for number in range(24))
+    lines = (b'{"id": %d, "x": %s}\n' % (number, line) for number in range(12))
     with ExitStack() as stack:
         process = worker_process(world, distribution, stack)
         done = world.ended(world.submit(lines, "jsonl"))
-        assert (done.state, done.rows_ok) == ("imported", 24)
-        assert peak(process.pid) < 300 * MIB
+        assert (done.state, done.rows_ok) == ("imported", 12)
+        assert peak(process.pid) < 220 * MIB, "where all of them would take 350"
 
 
 def body(size: int) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from storage_core.imports import ImportFileError, Row, Sink, imported_rows, open
 from storage_core.imports.rows import BATCH, Counts, Load
 from storage_core.imports.sink import SupersededError
 from storage_core.state import open_state
+from tests.waiting import PATIENCE
 
 NOW = datetime(2024, 2, 29, 12, tzinfo=UTC)
 NOTHING = Counts()
@@ -193,7 +194,7 @@ def test_many_write_at_once(sink):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     assert failures == []
     with sink.engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(imported_rows)) == 60
@@ -215,7 +216,7 @@ def test_one_waits_for_another(sink):
     def slow():
         yield put("1", by="first")
         begun.set()
-        assert go.wait(60)
+        assert go.wait(PATIENCE)
         yield put("2", by="first")
 
     def wait() -> None:
@@ -226,17 +227,17 @@ def test_one_waits_for_another(sink):
     second_load = load("second")
     assert begin(sink, second_load) is None
     first.start()
-    assert begun.wait(60)
+    assert begun.wait(PATIENCE)
     second = threading.Thread(
         target=finish,
         args=(sink, [put("2", by="second"), put("1", by="second")], second_load, wait),
     )
     second.start()
-    assert waiting.wait(60)
+    assert waiting.wait(PATIENCE)
     assert stored(sink) == {}  # a reader waits for nobody
     go.set()
-    first.join(60)
-    second.join(60)
+    first.join(PATIENCE)
+    second.join(PATIENCE)
     assert stored(sink) == {'["1"]': {"by": "second"}, '["2"]': {"by": "second"}}
 
 
@@ -247,7 +248,7 @@ def test_who_waits_may_give_up(sink):
     def rows():
         yield put("1")
         begun.set()
-        assert release.wait(60)
+        assert release.wait(PATIENCE)
 
     def give_up() -> None:
         raise KeyError("stop")
@@ -256,11 +257,11 @@ def test_who_waits_may_give_up(sink):
     assert begin(sink, second) is None
     writer = threading.Thread(target=write, args=(sink, rows()))
     writer.start()
-    assert begun.wait(60)
+    assert begun.wait(PATIENCE)
     with pytest.raises(KeyError):
         finish(sink, [put("2")], second, give_up)
     release.set()
-    writer.join(60)
+    writer.join(PATIENCE)
     assert list(stored(sink)) == ['["1"]']
 
 
@@ -279,7 +280,7 @@ def test_tables_are_made_by_several_at_once(database_url):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     for sink in sinks:
         sink.close()
     assert failures == []

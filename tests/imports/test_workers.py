@@ -21,6 +21,7 @@ from tests.imports.world import (
     wait_until,
     worker_process,
 )
+from tests.waiting import PATIENCE
 
 
 def test_a_file_is_imported(world):
@@ -145,7 +146,7 @@ def test_a_worker_process_gives_its_job_back_when_told_to_stop(world, gate, dist
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: "are given back" in log_of(world), "the stop")
         Path(gate["gate"]).touch()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     left = world.job(job)
     assert (left.worker, left.attempts, left.state) == (None, 0, "processing")
     assert world.rows() == {}
@@ -191,7 +192,7 @@ def test_one_claim_of_many_at_once_counts(world):
     barrier = threading.Barrier(8)
 
     def claim(name: str) -> None:
-        barrier.wait(60)
+        barrier.wait(PATIENCE)
         if leases.claim(world.state, job.id, name, 60):
             won.append(name)
 
@@ -199,7 +200,7 @@ def test_one_claim_of_many_at_once_counts(world):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert len(won) == 1
 
 
@@ -210,8 +211,9 @@ def test_a_stop_lets_the_job_under_way_end(world, gate):
     later = world.submit(THREE, "plain")
     stopper = threading.Thread(target=workers.stop)
     stopper.start()
+    assert workers._stopping.wait(PATIENCE)
     Path(gate["gate"]).touch()
-    stopper.join(60)
+    stopper.join(PATIENCE)
     assert not stopper.is_alive()
     assert world.job(job).state == "imported"
     assert world.job(later).state == "queued"  # none was begun after the stop
@@ -226,9 +228,9 @@ def test_a_stop_gives_back_what_does_not_end_in_time(world, gate):
     stopping = workers._runner.stopping
     stopper = threading.Thread(target=workers.stop, args=(0,), kwargs={"grace": 60})
     stopper.start()
-    assert stopping.wait(60)
+    assert stopping.wait(PATIENCE)
     Path(gate["gate"]).touch()
-    stopper.join(60)
+    stopper.join(PATIENCE)
     left = world.job(job)
     assert (left.state, left.worker, left.attempts) == ("processing", None, 0)
     assert world.rows() == {}

@@ -26,22 +26,31 @@ from storage_core.config.gateway import ImportSettings
 from storage_core.imports import ImportFile, ImportJob, Registration, Workers, leases
 from storage_core.imports.queue import JobQueue
 from storage_core.state import State
+from tests.waiting import PATIENCE
 
 PROFILE = "main"
 
 
-PATIENCE = 60
-"""Seconds after which what a test waits for is taken for lost."""
-
-
 class Clock:
-    """The time of the machine, put forward."""
+    """The time of the machine, put forward. It never goes back; it may stand for a while."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self._begun = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+        self._stands: datetime | None = None
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        now = self._begun + timedelta(seconds=time.monotonic())
+        return (self._stands or now) + self.ahead
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Have it move by `ahead` alone, for what is true to the second."""
+        self._stands = self() - self.ahead
+        try:
+            yield
+        finally:
+            self._stands = None
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

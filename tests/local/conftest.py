@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,17 @@ def dir_fd(tmp_path: Path) -> Iterator[int]:
 def place(tmp_path: Path) -> Path:
     """Where the root is made."""
     return tmp_path / "root"
+
+
+@pytest.fixture
+def put_clock_forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Has the store find it so many seconds later."""
+    now = time.time_ns
+
+    def forward(seconds: float) -> None:
+        monkeypatch.setattr(time, "time_ns", lambda: now() + int(seconds * 1e9))
+
+    return forward
 
 
 @pytest.fixture
@@ -85,6 +98,15 @@ def read_object(bucket: Bucket, key: str) -> bytes:
     """All bytes of an object."""
     with bucket.get(key) as reader:
         return reader.read()
+
+
+def open_files(place: Path) -> list[str]:
+    """What this process has open below a folder: of all else other threads open and close."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return sorted(path for path in found if path.startswith(f"{place}/"))
 
 
 def data_files(place: Path, bucket: str) -> list[str]:

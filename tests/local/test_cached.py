@@ -20,7 +20,8 @@ from storage_core.model import NO_CONDITIONS
 from storage_core.requests import GetRequest, HeadRequest
 from storage_core.runtime.threaded import Threaded
 from storage_local import cached
-from tests.local.conftest import driver_of, make_driver
+from tests.local.conftest import driver_of, make_driver, open_files
+from tests.waiting import PATIENCE
 
 T = TypeVar("T")
 
@@ -61,6 +62,17 @@ def on_a_loop(place: Path, use: Callable[[aio.AsyncBucket], Awaitable[None]]) ->
     asyncio.run(main())
 
 
+async def stays_on_the_loop(trips: list[str], read: Callable[[], Awaitable[None]]) -> None:
+    """Read without a trip; if there was one, once more: a machine short of memory had put away
+    what was to be read, and the trip has fetched it."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            trips.clear()
+            await read()
+            if not trips:
+                return
+
+
 async def _get(bucket: aio.AsyncBucket, key: str, **how: Any) -> bytes:
     async with bucket.get(key, **how) as reader:
         file = reader.file
@@ -87,14 +99,15 @@ def test_what_is_in_memory_needs_no_thread(
         pytest.skip(f"no reads without a wait: openat2 or preadv2 is not there, or not on {place}")
 
     async def use(bucket: aio.AsyncBucket) -> None:
-        trips.clear()
-        assert await _get(bucket, "small") == SMALL
-        assert await _get(bucket, "small", range=(1, 3)) == SMALL[1:3]
-        assert await _get(bucket, "large") == LARGE
-        assert await _get(bucket, "large", range=(-1000, None)) == LARGE[-1000:]
-        etag = (await bucket.head("large")).etag
-        assert await _get(bucket, "large", if_match=etag) == LARGE
-        assert trips == []
+        async def read() -> None:
+            assert await _get(bucket, "small") == SMALL
+            assert await _get(bucket, "small", range=(1, 3)) == SMALL[1:3]
+            assert await _get(bucket, "large") == LARGE
+            assert await _get(bucket, "large", range=(-1000, None)) == LARGE[-1000:]
+            etag = (await bucket.head("large")).etag
+            assert await _get(bucket, "large", if_match=etag) == LARGE
+
+        await stays_on_the_loop(trips, read)
 
     on_a_loop(place, use)
 
@@ -216,14 +229,14 @@ def test_a_file_that_was_replaced_is_closed_by_a_thread(
     filled: storage_core.Bucket, place: Path, trips: list[str]
 ):
     async def use(bucket: aio.AsyncBucket) -> None:
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_files(place)
         reader = await bucket.get("large")
         filled.put("large", b"new")
         trips.clear()
         assert await reader.read() == LARGE
         await reader.close()
         assert trips.count("close") == 1
-        assert len(os.listdir("/proc/self/fd")) <= before
+        assert open_files(place) == before
 
     on_a_loop(place, use)
 
@@ -231,14 +244,14 @@ def test_a_file_that_was_replaced_is_closed_by_a_thread(
 def test_nothing_stays_open(filled: storage_core.Bucket, place: Path):
     async def use(bucket: aio.AsyncBucket) -> None:
         await _get(bucket, "large")
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_files(place)
         for _ in range(50):
             await _get(bucket, "small")
             await _get(bucket, "large", range=(5, 10))
             await bucket.head("large")
             with pytest.raises(InvalidRangeError):
                 await _get(bucket, "large", range=(len(LARGE), None))
-        assert len(os.listdir("/proc/self/fd")) <= before
+        assert open_files(place) == before
 
     on_a_loop(place, use)
 
@@ -256,13 +269,17 @@ def test_through_the_prefix_layer(filled: storage_core.Bucket, place: Path, trip
                 async with bucket.get(key) as reader:
                     assert reader.info.key == key
                     assert await reader.read() == data
-            before = len(os.listdir("/proc/self/fd"))
-            trips.clear()
-            assert await _get(bucket, "large", range=(7, 70_000)) == LARGE[7:70_000]
-            assert (await bucket.head("large")).key == "large"
+            before = open_files(place)
+
+            async def read() -> None:
+                assert await _get(bucket, "large", range=(7, 70_000)) == LARGE[7:70_000]
+                assert (await bucket.head("large")).key == "large"
+
             if can_look_up(place):
-                assert trips == []
-            assert len(os.listdir("/proc/self/fd")) <= before
+                await stays_on_the_loop(trips, read)
+            else:
+                await read()
+            assert open_files(place) == before
             with pytest.raises(ObjectNotFoundError) as caught:
                 await bucket.head("missing")
             assert caught.value.key == "missing"

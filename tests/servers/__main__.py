@@ -82,7 +82,9 @@ def _install_postgres() -> None:
 
 
 def _apt_install(*names: str) -> None:
-    apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-qq")
+    # On a new machine something else may be installing still; a mirror may fail for a moment.
+    patience = ("-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=5")
+    apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-qq", *patience)
     _as_root(*apt, "update")
     _as_root(*apt, "install", "--no-install-recommends", *names)
 

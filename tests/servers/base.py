@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import pwd
@@ -11,6 +12,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -26,8 +28,12 @@ T = TypeVar("T")
 CACHE = Path(__file__).parents[2] / ".servers"
 """What is installed for the servers, and under `run` what they write while they run."""
 
-START_SECONDS = 60.0
-STOP_SECONDS = 1.0
+START_SECONDS = 120.0
+"""For each step of a start; a machine that has much else to do takes long over one."""
+STOP_SECONDS = 30.0
+"""For an end in order; a server that takes longer than it is worth is given less."""
+INSTALL_SECONDS = 1200.0
+"""For one installer, whatever the network is like. A test that has to wait for one has less."""
 ATTEMPTS = 3
 
 
@@ -77,10 +83,15 @@ Start = Callable[[], AbstractContextManager[Server]]
 
 @dataclass
 class Processes:
-    """The processes of one server, in a folder of their own."""
+    """The processes of one server, in a folder of their own.
+
+    Attributes:
+        grace: Seconds they have to end in order.
+    """
 
     folder: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    grace: float = STOP_SECONDS
 
     def spawn(
         self,
@@ -112,23 +123,27 @@ class Processes:
         """Output of a command that ends by itself.
 
         Raises:
-            StartError: it failed.
+            StartError: it failed, or took too long.
         """
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=self.folder,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=False,
-            user=user,
-            group=_group(user),
-        )
+        words = [str(word) for word in command]
+        try:
+            done = subprocess.run(
+                words,
+                cwd=self.folder,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=START_SECONDS,
+                check=False,
+                user=user,
+                group=_group(user),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StartError(str(error)) from error
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
-            raise StartError(f"{' '.join(map(str, command))} ended with {done.returncode}: {said}")
+            raise StartError(f"{' '.join(words)} ended with {done.returncode}: {said}")
         return done.stdout
 
     def wait(self, what: str, ready: Callable[[], bool]) -> None:
@@ -166,7 +181,7 @@ class Processes:
         """End all processes, those started last first."""
         for process in reversed(self.running.values()):
             process.terminate()
-        end = time.monotonic() + STOP_SECONDS
+        end = time.monotonic() + self.grace
         for process in self.running.values():
             try:
                 process.wait(max(0.0, end - time.monotonic()))
@@ -215,7 +230,8 @@ def started(
 
 def free_ports(count: int) -> list[int]:
     """Ports of the loopback that nothing listens on, below those the system gives to
-    outgoing connections."""
+    outgoing connections. No other process that asks here gets them as long as this one lives:
+    of two servers on one port one ends, and what answers may be the other."""
     found: list[int] = []
     with ExitStack() as stack:
         while len(found) < count:
@@ -224,8 +240,29 @@ def free_ports(count: int) -> list[int]:
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 candidate.bind(("127.0.0.1", port))
+                _reserve(port)
                 found.append(port)
     return found
+
+
+_RESERVED: list[socket.socket] = []
+
+
+def _reserve(port: int) -> None:
+    """Take a name that one socket of the machine can have, and that goes with its process.
+
+    Raises:
+        OSError: it is taken.
+    """
+    if sys.platform != "linux":  # it alone has names that are no files (unix(7), abstract)
+        return
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0storage-core-test-port-{port}")
+    except OSError:
+        held.close()
+        raise
+    _RESERVED.append(held)
 
 
 @contextmanager
@@ -270,7 +307,7 @@ def install(command: Sequence[str | Path], folder: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=INSTALL_SECONDS,
         check=True,
     )
 
@@ -293,7 +330,7 @@ def _group(user: str | None) -> int | None:
 def _run_folder(name: str, runs: Path) -> Iterator[Path]:
     """A new folder, held by a lock; those of processes that died are removed."""
     runs.mkdir(parents=True, exist_ok=True)
-    with locked("run"):
+    with _held(runs):
         for old in runs.iterdir():
             with (old / "lock").open("w") as held, contextlib.suppress(BlockingIOError):
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -304,20 +341,31 @@ def _run_folder(name: str, runs: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with locked("run"), lock:
+        with _held(runs), lock:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder itself: other copies of the repository may use it, too."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
 
 
 def _status(url: str) -> int:
     """Status of a GET, 0 without an answer. Proxies of the environment are not asked."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2) as answer:
+        with opener.open(url, timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
             return error.code
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0
 
 

@@ -69,7 +69,7 @@ class GateClient:
             token = self._default = self._default or self.token()
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
-        connection = http.client.HTTPConnection(self.host, timeout=30)
+        connection = http.client.HTTPConnection(self.host, timeout=60)
         try:
             connection.request(method, target, body, sent)
             answer = connection.getresponse()

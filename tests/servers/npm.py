@@ -30,7 +30,7 @@ def packages(name: str, wanted: Path) -> Path:
             (folder / file).write_bytes((wanted / file).read_bytes())
         npm = _wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         options = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
-        install([node(), npm, "ci", *options], folder)
+        install([node(), npm, "ci", *options, "--fetch-retries", "5"], folder)
 
     lock = (wanted / "package-lock.json").read_bytes()
     return installed(f"{name}-{hashlib.sha256(lock).hexdigest()[:12]}", build)

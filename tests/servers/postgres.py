@@ -20,6 +20,7 @@ from tests.servers.base import (
     free_ports,
     started,
 )
+from tests.waiting import wait_until
 
 NAME = "postgres"
 PROGRAMS = ("initdb", "postgres")
@@ -75,7 +76,7 @@ def database(server: Server) -> Iterator[str]:
     try:
         yield f"{server.endpoint.rpartition('/')[0]}/{name}"
     finally:
-        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+        _drop(server, name)
 
 
 def missing() -> list[str]:
@@ -135,7 +136,23 @@ def _launch(processes: Processes) -> Server:
 
 
 def _read(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    with suppress(FileNotFoundError):
+        return path.read_text()
+    return ""
+
+
+def _drop(server: Server, name: str) -> None:
+    """Drop a database; again, where somebody came to it while the others were thrown out, or one
+    of those took the server longer than the 5 s it waits for them."""
+    import psycopg
+
+    def dropped() -> bool:
+        with suppress(psycopg.errors.ObjectInUse):
+            _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+            return True
+        return False
+
+    wait_until(dropped)
 
 
 def _execute(server: Server, statement: str) -> None:

@@ -29,7 +29,7 @@ UNCHECKED = {"M": "digests in `x-amz-checksum-*`; Content-MD5 is checked"}
 PROGRAMS = ("ceph-authtool", "monmaptool", "ceph-mon", "ceph-osd", "ceph", "radosgw")
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 """Debian and Ubuntu have the programs in these packages."""
-STEP_SECONDS = 30.0
+STEP_SECONDS = 120.0
 
 CONFIGURATION = """\
 [global]
@@ -107,6 +107,7 @@ def how_to_install(lacking: list[str]) -> str:
 
 def _launch(processes: Processes) -> Server:
     folder = processes.folder
+    processes.grace = 0.0  # they take seconds over their end, and nothing of them is kept
     mon, port = free_ports(2)
     fsid = str(uuid.uuid4())
     conf = folder / "ceph.conf"

@@ -137,7 +137,8 @@ def prepare() -> Path:
 def _install(folder: Path) -> None:
     install([sys.executable, "-m", "venv", folder], folder)
     pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input")
-    install([*pip, "--disable-pip-version-check", "-r", REQUIREMENTS], folder)
+    patience = ("--retries", "10", "--timeout", "60")
+    install([*pip, *patience, "--disable-pip-version-check", "-r", REQUIREMENTS], folder)
 
 
 def _launch(processes: Processes) -> Server:
@@ -146,6 +147,7 @@ def _launch(processes: Processes) -> Server:
     (folder / "devices" / "d1").mkdir(parents=True)
     (folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = conformance\n")
     *store_ports, port = free_ports(len(STORES) + 1)
+    origin = "http://127.0.0.1:"
     common = {"folder": folder, "user": pwd.getpwuid(os.getuid()).pw_name}
     for name, store_port in zip(STORES, store_ports, strict=True):
         _ring(processes, python, name, store_port)
@@ -156,7 +158,10 @@ def _launch(processes: Processes) -> Server:
     secrets = {"tester": USERS["default"][1], "stranger": USERS["denied"][1]}
     conf.write_text((COMMON + PROXY).format(port=port, **common, **secrets))
     processes.spawn("proxy", python, "-m", "swift.proxy.server", conf)
-    endpoint = f"http://127.0.0.1:{port}"
+    # A proxy that can not reach one of the others leaves it alone for a minute.
+    for store_port in store_ports:
+        processes.wait_http(f"{origin}{store_port}", lambda status: status != 0)
+    endpoint = f"{origin}{port}"
     processes.wait_http(f"{endpoint}/healthcheck")
     version = processes.run(
         python, "-c", "from importlib.metadata import version; print(version('swift'), end='')"

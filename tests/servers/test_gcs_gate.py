@@ -128,7 +128,7 @@ def test_sign_blob_signs_links(
     )
     signer = RemoteSigner(credentials(gcs_gate.key, PLATFORM), gcs_gate.email)
     link = place.blob("key").generate_signed_url(
-        60, version="v4", api_access_endpoint=gcs_gate.origin, credentials=signer
+        3600, version="v4", api_access_endpoint=gcs_gate.origin, credentials=signer
     )
     assert gcs_gate.url("GET", link).body == b"data"
 
@@ -247,7 +247,7 @@ def test_compressed_data_is_decompressed_for_who_does_not_take_it(
     blob = place.blob("packed")
     blob.content_encoding = "gzip"
     blob.upload_from_string(packed)
-    link = blob.generate_signed_url(60, version="v4", api_access_endpoint=gcs_gate.origin)
+    link = blob.generate_signed_url(3600, version="v4", api_access_endpoint=gcs_gate.origin)
     raw = gcs_gate.url("GET", link, Accept_Encoding="gzip")
     assert (raw.body, raw.headers["content-encoding"]) == (packed, "gzip")
     with urllib.request.urlopen(link) as plain:

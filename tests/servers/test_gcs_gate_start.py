@@ -40,7 +40,7 @@ def test_command_line(tmp_path: Path) -> None:
             *(sys.executable, "-m", "tests.servers.gcs_gate", "--spool", tmp_path),
             *("--account", "made", "roles/storage.admin", EMAIL, key),
             *("--public-key", EMAIL, pem, "--hmac", EMAIL, "GOOG1EXAMPLE", "secret"),
-            *("--token", EMAIL, "given", "60", "--rewrite-bytes", str(MIB), "--verbose"),
+            *("--token", EMAIL, "given", "3600", "--rewrite-bytes", str(MIB), "--verbose"),
             env={"PYTHONPATH": str(CACHE.parent)},
         )
         running.wait("the address", lambda: running.tail("gate").startswith("http://"))
@@ -60,7 +60,7 @@ def test_command_line(tmp_path: Path) -> None:
         )
         client = storage.Client("gate-project", own, client_options={"api_endpoint": origin})
         blob = client.bucket("bucket-1").blob("key")
-        link = blob.generate_signed_url(60, version="v4", api_access_endpoint=origin)
+        link = blob.generate_signed_url(3600, version="v4", api_access_endpoint=origin)
         assert len(gate.url("GET", link).body) == 2 * MIB
         client.close()
         assert "PUT /bucket-1/key 200" in running.tail("gate")

@@ -213,8 +213,8 @@ def test_ranges(gcs_gate: GateClient) -> None:
 def test_conditions_of_reading(gcs_gate: GateClient) -> None:
     put = gcs_gate.put(KEY, b"data")
     etag, generation = put.headers["etag"], put.headers["x-goog-generation"]
-    later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
-    sooner = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() - 60))
+    later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600))
+    sooner = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() - 3600))
     for headers, status in (
         ({"If-Match": etag}, 200),
         ({"If-Match": '"other"'}, 412),

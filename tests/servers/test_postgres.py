@@ -16,7 +16,8 @@ import sqlalchemy
 from tests.servers import Server
 from tests.servers import postgres as postgresql
 from tests.servers.fixtures import serve
-from tests.servers.test_servers import alive, foreground, gone, told
+from tests.servers.test_servers import alive, foreground, told, wait_until_gone
+from tests.waiting import PATIENCE
 
 
 @contextmanager
@@ -88,8 +89,8 @@ def test_in_the_foreground_it_prints_a_setting_that_works_and_dies_with_its_owne
         pids, settings = told(process, "database")
         assert value(settings["gateway"]["database"], b"SELECT 1") == 1
         process.kill()
-        process.wait(20)
-        assert gone(pids)
+        process.wait(PATIENCE)
+        wait_until_gone(pids)
 
 
 def test_it_may_be_killed_by_a_test():

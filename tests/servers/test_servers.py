@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 from tests.servers import SERVERS, MissingServerError, base, moto, radosgw
 from tests.servers.base import Processes, Server, StartError, started
 from tests.servers.fixtures import serve
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,11 +28,8 @@ def alive(pid: int) -> bool:
     return True
 
 
-def gone(pids: list[int]) -> bool:
-    end = time.monotonic() + 20
-    while any(map(alive, pids)) and time.monotonic() < end:
-        time.sleep(0.05)
-    return not any(map(alive, pids))
+def wait_until_gone(pids: list[int]) -> None:
+    wait_until(lambda: not any(map(alive, pids)))
 
 
 @contextmanager
@@ -64,7 +61,7 @@ def told(process: subprocess.Popen[str], last: str = "secret_access_key") -> tup
 
 def test_a_server_answers_and_stops():
     with moto.start() as server:
-        with urllib.request.urlopen(f"{server.endpoint}/moto-api/data.json", timeout=5) as answer:
+        with urllib.request.urlopen(f"{server.endpoint}/moto-api/data.json", timeout=60) as answer:
             assert answer.status == 200
         assert all(map(alive, server.pids))
         assert server.label == f"moto {server.version}"
@@ -78,19 +75,19 @@ def test_in_the_foreground_it_prints_a_profile_that_works():
         pids, settings = told(process)
         profiles = settings["profiles"]
         assert profiles["moto"]["driver"] == "s3"
-        with urllib.request.urlopen(profiles["moto"]["endpoint_url"], timeout=5) as answer:
+        with urllib.request.urlopen(profiles["moto"]["endpoint_url"], timeout=60) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 143
-        assert gone(pids)
+        assert process.wait(PATIENCE) == 143
+        wait_until_gone(pids)
 
 
 def test_a_killed_owner_takes_its_servers_along():
     with foreground("moto") as process:
         pids, _ = told(process)
         process.kill()
-        process.wait(20)
-        assert gone(pids)
+        process.wait(PATIENCE)
+        wait_until_gone(pids)
 
 
 def test_what_a_killed_owner_left_is_swept_at_the_next_start():
@@ -98,7 +95,7 @@ def test_what_a_killed_owner_left_is_swept_at_the_next_start():
         told(process)
         left = {run.name for run in (base.CACHE / "run").glob("moto-*")}
         process.kill()
-        process.wait(20)
+        process.wait(PATIENCE)
     with moto.start() as server:
         here = {run.name for run in (base.CACHE / "run").glob("moto-*")}
         assert server.logs[0].parent.name in here
@@ -150,6 +147,28 @@ def test_ports_are_free_and_differ():
     ports = base.free_ports(20)
     assert len(set(ports)) == 20
     assert all(10_000 <= port < 32_000 for port in ports)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets with names of their own are Linux's")
+def test_a_port_is_given_to_one_process():
+    (port,) = base.free_ports(1)
+    code = f"""
+from tests.servers import base
+chosen, wanted = base.random.randrange, [{port}]
+base.random.randrange = lambda *limits: wanted.pop() if wanted else chosen(*limits)
+print(*base.free_ports(1), wanted)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    given, left = done.stdout.split()
+    assert left == "[]"  # it was considered
+    assert int(given) != port
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ class Fleet:
     Attributes:
         url: The proxy's, with which all links begin.
         state: The database they share, opened by the test.
+        tokens: That gateways told at their start.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class Fleet:
     proxy: RoundRobin
     state: State
     gateways: list[Gateway] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
 
     def start(self, count: int = 1) -> list[Gateway]:
         """Start further gateways, all at once, and wait until they are ready."""
@@ -87,6 +89,8 @@ class Fleet:
         self.gateways += started
         for gateway in started:
             gateway.listen()
+            if "token" in gateway.told:
+                self.tokens.append(str(gateway.told["token"]))
         for gateway in started:
             wait_until(gateway.is_ready, PATIENCE)
         self.proxy.backends = [gateway.url for gateway in self.gateways]

@@ -6,13 +6,16 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from limits.aio.storage import memory
 
 from storage_core.access import credentials
 from storage_core.access.model import Actor
@@ -21,6 +24,13 @@ from storage_core.state import State, open_state
 from tests.gateway.clients import Raw, request
 from tests.service.users import User, new_user
 from tests.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the requests of a test take, they come at one moment."""
+    moment = time.time()
+    monkeypatch.setattr(memory, "time", SimpleNamespace(time=lambda: moment))
 
 
 @pytest.fixture

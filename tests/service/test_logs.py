@@ -17,6 +17,7 @@ from storage_core.gateway.logs import JsonFormatter, TextFormatter
 from storage_core.state import State, open_state
 from tests.gateway.clients import Raw, request
 from tests.service.users import User, new_user
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,13 @@ def user(state: State) -> User:
 
 
 @contextmanager
-def written(formatter: logging.Formatter) -> Iterator[io.StringIO]:
-    """What the gateway logs meanwhile, in a form."""
+def written(formatter: logging.Formatter, about: str) -> Iterator[io.StringIO]:
+    """What the gateway logs meanwhile with a text in it, in a form. Not all that it logs: the
+    line of a request of an earlier test may come as late as now."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
+    handler.addFilter(lambda record: about in record.getMessage())
     log = logging.getLogger("storage_core.gateway")
     before = log.level
     log.addHandler(handler)
@@ -61,14 +64,13 @@ def written(formatter: logging.Formatter) -> Iterator[io.StringIO]:
 
 def lines_of(stream: io.StringIO, count: int) -> list[str]:
     """The lines, once there are as many: one is written after its answer was sent."""
-    from tests.waiting import wait_until
-
     wait_until(lambda: stream.getvalue().count("\n") >= count)
     return stream.getvalue().splitlines()
 
 
-def test_json(server: Server, user: User):
-    with written(JsonFormatter()) as stream:
+def test_json(server: Server, state: State):
+    user = new_user(state)
+    with written(JsonFormatter(), f"credential={user.credential.id}") as stream:
         bucket = f"{server.base_url}/v1/z3/logged"
         user.ask(bucket, "PUT", headers={"x-request-id": "first.1"})
         answer = user.ask(f"{bucket}/k", "POST", {"action": "upload"})
@@ -94,7 +96,8 @@ def test_json(server: Server, user: User):
 
 
 def test_text(server: Server, user: User):
-    with written(TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")) as stream:
+    form = TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with written(form, "id=second") as stream:
         user.ask(f"{server.base_url}/v1/z3?direct=true", headers={"x-request-id": "second"})
         (line,) = lines_of(stream, 1)
     assert re.fullmatch(
@@ -113,7 +116,7 @@ def test_a_failure_is_written_down_with_its_request(
         raise ZeroDivisionError("a defect")
 
     monkeypatch.setattr(buckets, "list_buckets", broken)
-    with written(JsonFormatter()) as stream:
+    with written(JsonFormatter(), "id=third") as stream:
         answer = user.ask(f"{server.base_url}/v1/z3", headers={"x-request-id": "third"})
         lines = [json.loads(line) for line in lines_of(stream, 2)]
     assert answer.status == 500
@@ -164,7 +167,8 @@ def test_links_do_not_lead_where_the_host_header_says(server: Server, user: User
 
 
 def test_the_file_of_a_log_holds_no_line_break_of_a_client(server: Server, tmp_path: Path):
-    with written(TextFormatter("%(message)s")) as stream:
-        request(f"{server.base_url}/v1/z3/a%0d%0ab%1b[2J")
+    with written(TextFormatter("%(message)s"), "id=fourth") as stream:
+        url = f"{server.base_url}/v1/z3/a%0d%0ab%1b[2J"
+        request(url, headers={"x-request-id": "fourth"})
         (line,) = lines_of(stream, 1)
     assert "a%0d%0ab%1b[2J" in line

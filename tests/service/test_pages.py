@@ -20,7 +20,7 @@ from tests.gateway.clients import Answer, request
 from tests.servers.postgres import database
 from tests.service.routes import ROUTES
 from tests.service.users import User, new_user
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 PAGES = ("/metrics", "/openapi.json", "/docs")
 
@@ -134,11 +134,11 @@ def test_ready_asks_the_database_once_for_all(
     def check(_: State) -> None:
         asked.append(1)
         asking.set()
-        answer.wait(60)
+        answer.wait(PATIENCE)
 
     profile = {"driver": "local", "root": str(folder / "root"), "fsync": False}
     settings = GatewaySettings(facades=("z3",), database=f"sqlite:///{folder}/state.db")
-    monkeypatch.setattr(probes, "READY_SECONDS", 60.0)
+    monkeypatch.setattr(probes, "READY_SECONDS", PATIENCE)
     monkeypatch.setattr(probes, "FRESH_SECONDS", 3600.0)
     with serve_background(profile, settings=settings) as server:
         monkeypatch.setattr(State, "check", check)
@@ -147,7 +147,7 @@ def test_ready_asks_the_database_once_for_all(
         threads = [threading.Thread(target=ask) for _ in range(20)]
         for thread in threads:
             thread.start()
-        assert asking.wait(60)
+        assert asking.wait(PATIENCE)
         answer.set()
         for thread in threads:
             thread.join()

@@ -168,7 +168,7 @@ def test_a_database_that_refuses_is_told_without_its_password(tmp_path: Path, po
             env={**os.environ, "COLUMNS": "500"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert done.returncode not in (0, -9)

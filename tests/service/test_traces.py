@@ -67,6 +67,7 @@ class Collector:
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     made = Collector()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", made.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "120")  # what it gives up, it sends again
     monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
     yield made
     made.server.shutdown()

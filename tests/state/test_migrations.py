@@ -16,6 +16,7 @@ from sqlalchemy import Connection, event, inspect, text, update
 from storage_core.errors import ConfigError
 from storage_core.state import State, tables
 from storage_core.state.schema import _VERSION, SCRIPTS, VERSIONS
+from tests.waiting import PATIENCE
 
 PROCESSES = 3
 
@@ -187,7 +188,7 @@ def test_processes_that_start_at_once_all_succeed(database_url: str):
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        tokens = [process.communicate(timeout=120)[0].strip() for process in started]
+        tokens = [process.communicate(timeout=PATIENCE)[0].strip() for process in started]
     finally:
         for process in started:
             process.kill()
@@ -209,7 +210,9 @@ def kill(connection, cursor, statement, *_):
 event.listen(state.engine, "before_cursor_execute", kill)
 state.migrate()
 """
-    done = subprocess.run([sys.executable, "-c", program, database_url], check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program, database_url], check=False, timeout=PATIENCE
+    )
     assert done.returncode == -9
     empty.migrate()
     empty.check()

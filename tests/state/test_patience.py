@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url, select, text
@@ -16,8 +18,9 @@ from storage_core.state.database import make_engine
 from storage_core.state.tables import projects
 from tests.servers.frozen import Way, way_to
 from tests.state.test_state import add, names
+from tests.waiting import PATIENCE
 
-LONG = text("SELECT pg_sleep(1)")
+LONG = text("SELECT pg_sleep(1.2)")
 
 
 @pytest.fixture
@@ -29,26 +32,42 @@ def way(postgresql_url: str) -> Iterator[Way]:
 
 
 @pytest.fixture
-def distant(way: Way, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
+def distant(way: Way, postgresql_url: str) -> Iterator[State]:
     """A database at the end of a way that can freeze, with one connection that was used."""
     url = make_url(postgresql_url).set(port=way.port)
-    state = open_state(url.render_as_string(hide_password=False) + "?connect_timeout=2")
+    state = open_state(url.render_as_string(hide_password=False))
     state.migrate()
-    monkeypatch.setattr(postgresql, "ANSWER_SECONDS", 1.0)
     yield state
     state.close()
 
 
+@contextmanager
+def frozen(way: Way, state: State) -> Iterator[None]:
+    """The server stands still, and connections have little patience: only now, as what is to
+    succeed may take its time."""
+    connect = postgresql.BoundedConnection.connect
+
+    def hasty_connect(*arguments: Any, **named: Any) -> postgresql.BoundedConnection:
+        return connect(*arguments, **{**named, "connect_timeout": 2})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgresql.BoundedConnection, "connect", hasty_connect)
+        patch.setattr(postgresql, "ANSWER_SECONDS", 1.0)
+        names(state)  # from then on
+        way.freeze()
+        try:
+            yield
+        finally:
+            way.thaw()
+
+
 def test_a_server_that_stands_still_is_unavailable(way: Way, distant: State):
     add(distant, "before")
-    distant.engine.dispose()  # the next connection is made with the patience of this test
-    assert names(distant) == ["before"]
-    way.freeze()
-    with pytest.raises(UnavailableError):
-        names(distant)
-    with pytest.raises(UnavailableError):
-        add(distant, "lost")
-    way.thaw()
+    with frozen(way, distant):
+        with pytest.raises(UnavailableError):
+            names(distant)
+        with pytest.raises(UnavailableError):
+            add(distant, "lost")
     assert names(distant) == ["before"]
 
 
@@ -56,11 +75,15 @@ def test_a_transaction_whose_server_stands_still_ends(way: Way, distant: State):
     def stalled() -> None:
         with distant.write() as connection:
             connection.execute(projects.delete())
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, postgresql.BoundedConnection)
+            assert raw.patience == postgresql.ANSWER_SECONDS
+            raw.patience = 1.0  # only now, as in `frozen`
             way.freeze()
             connection.execute(projects.delete())
 
-    distant.engine.dispose()
     add(distant, "kept")
+    distant.engine.dispose()  # so that it is a new connection
     with pytest.raises(UnavailableError, match="no answer within 1 s"):
         stalled()
     way.thaw()
@@ -69,11 +92,14 @@ def test_a_transaction_whose_server_stands_still_ends(way: Way, distant: State):
 
 @pytest.fixture
 def hasty(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
-    """A database whose server gives up what takes longer than a moment."""
+    """A database with one row, whose server gives up what takes longer than a moment."""
+    patient = open_state(postgresql_url)
+    patient.migrate()
+    add(patient, "a")
+    patient.close()
     monkeypatch.setattr(postgresql, "TIMEOUTS", dict.fromkeys(postgresql.TIMEOUTS, "200ms"))
-    monkeypatch.setattr(postgresql, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(postgresql, "ANSWER_SECONDS", 0.9)
     state = open_state(postgresql_url)
-    state.migrate()
     yield state
     state.close()
 
@@ -99,14 +125,13 @@ def test_a_connection_can_be_freed_of_all_bounds(hasty: State):
     raw.detach()
     connection.rollback()
     postgresql.lift(connection)
-    connection.execute("SELECT pg_sleep(1)")
+    connection.execute("SELECT pg_sleep(1.2)")
     connection.rollback()
-    connection.execute("SELECT pg_sleep(1)")
+    connection.execute("SELECT pg_sleep(1.2)")
     connection.close()
 
 
 def test_a_lock_is_not_waited_for_for_ever(hasty: State):
-    add(hasty, "a")
     with hasty.write(patient=True) as connection:
         connection.execute(select(projects).with_for_update())
         failures: list[BaseException] = []
@@ -120,12 +145,11 @@ def test_a_lock_is_not_waited_for_for_ever(hasty: State):
 
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join(60)
+        thread.join(PATIENCE)
         assert len(failures) == 1
 
 
 def test_a_copy_may_take_long(hasty: State, tmp_path, monkeypatch: pytest.MonkeyPatch):
-    add(hasty, "a")
     target = open_state(f"sqlite:///{tmp_path}/copy.db")
     target.migrate()
 
@@ -154,7 +178,7 @@ def test_writers_of_a_process_do_not_queue_for_ever(
     with shared_sqlite.write():
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join(60)
+        thread.join(PATIENCE)
     assert [str(error).endswith("others are writing for long") for error in failures] == [True]
     other()  # its turn came back
     assert len(failures) == 1

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from storage_core.errors import (
 )
 from storage_core.state import State, new_id, on_conflict, open_state
 from storage_core.state.tables import files, projects
-from tests.servers.base import free_ports
+from tests.waiting import PATIENCE
 
 PASSWORD = "pass-that-nobody-may-see"
 NOON = datetime(2024, 7, 1, 12, tzinfo=UTC)
@@ -73,8 +74,9 @@ def test_a_wrong_url_is_refused_and_not_repeated(
 def test_a_password_is_nowhere_to_be_seen(
     scheme: str, place: str, caplog: pytest.LogCaptureFixture
 ):
-    (port,) = free_ports(1)
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens there
+        port = taken.getsockname()[1]
         state = open_state(f"{scheme}://{place.format('somebody', PASSWORD, port)}")
         with pytest.raises(UnavailableError) as caught:
             state.check()
@@ -104,7 +106,7 @@ except ConfigError as error:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     extra = "gateway,postgresql" if module == "psycopg" else "gateway"
     assert f"needs {module}; run: pip install 'storage-core[{extra}]'" in done.stdout
@@ -228,7 +230,7 @@ def test_many_writers_lose_nothing(state: State):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     assert names(state) == ["80"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage_core.transfer.memory import MEMORY
+from storage_core.transfer.memory import DEFAULT, MEMORY, set_max_memory
 from tests.core.conftest import carrier, opened, portal  # noqa: F401 - found by their names
 from tests.servers.fixtures import azurite, fake_gcs, moto  # noqa: F401 - found by their names
 
@@ -21,7 +21,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[None]:
-    """What a transfer reserves it gives back, however it ends."""
+    """What a transfer reserves it gives back, however it ends. There is as much as at first,
+    whatever earlier tests of the process have set."""
+    set_max_memory(DEFAULT)
     yield
     used = MEMORY._used
     MEMORY.forget()

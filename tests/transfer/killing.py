@@ -31,6 +31,7 @@ from storage_conformance.proxy import (
 )
 from storage_core import Bucket, StorageError, TransferOptions
 from storage_core.transfer.journal import journals
+from tests.waiting import wait_until
 
 Direction = Literal["upload", "download"]
 
@@ -217,14 +218,27 @@ def run_on(
     proxy: FaultyProxy | None,
     count: int,
     seed: int = 1,
+    own: Mapping[str, Any] | None = None,
 ) -> Tally:
-    """So many transfers on a bucket of their own, and a clean-up that leaves nothing behind."""
+    """So many transfers on a bucket of their own, and a clean-up that leaves nothing behind.
+
+    Args:
+        profile: That of the transfers.
+        part_size: See `Killer`.
+        folder: Likewise.
+        proxy: Likewise.
+        count: How many transfers.
+        seed: See `Killer`.
+        own: The profile of what is done beside them, past the proxy.
+    """
     killer = Killer(profile, part_size, folder, proxy, seed)
-    with pytest.MonkeyPatch.context() as patch, storage_core.open(config=profile) as storage:
+    with pytest.MonkeyPatch.context() as patch, storage_core.open(config=own or profile) as storage:
         patch.setenv("STORAGE_STATE_DIR", str(folder / "state"))
         bucket = storage.create_bucket(BUCKET)
         try:
             killer.run(bucket, count)
+            if proxy is not None:  # requests of the dead may still be on their way
+                wait_until(lambda: not proxy._open)
             _clean(bucket)
             assert list(bucket.list_uploads()) == [], "orphaned uploads"
             assert journals() == []
@@ -242,7 +256,7 @@ def run_behind_proxy(
     with FaultyProxy(str(profile["endpoint_url"])) as proxy:
         quick = {"base": 0.01, "cap": 0.1}
         through = {**profile, "endpoint_url": proxy.url, "retry": quick}
-        return run_on(through, part_size, folder, proxy, count, seed)
+        return run_on(through, part_size, folder, proxy, count, seed, profile)
 
 
 def _clean(bucket: Bucket) -> None:

@@ -36,6 +36,21 @@ async def carried(*jobs: Job, few: int = 1, team: Team) -> None:
     await each(team, stream(jobs), lambda job: job(team), width, few=few)
 
 
+async def meet(team: Team, came: list[object], count: int) -> None:
+    """Wait until so many jobs of one thread have come here, round after round."""
+    came.append(None)
+    whole = -(-len(came) // count) * count
+    while len(came) < whole:
+        await team.sleep(0)
+
+
+async def acquired(team: Team, semaphore: threading.Semaphore, times: int) -> None:
+    """Wait for what another thread releases, while the jobs of this one go on."""
+    for _ in range(times):
+        while not semaphore.acquire(blocking=False):
+            await team.sleep(0.001)
+
+
 def thread() -> str:
     """Name of the calling thread."""
     return threading.current_thread().name

@@ -29,7 +29,7 @@ from storage_core import (
 from storage_core.transfer.memory import DEFAULT, MEMORY
 from tests.transfer.downloads import content
 from tests.transfer.trees import files_in, fill, make_folder, objects_in
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -205,5 +205,5 @@ def test_a_tree_on_local_disk_needs_no_loop(tmp_path: Path):
         "assert 'asyncio' not in sys.modules\n"
     )
     environment = {**os.environ, "STORAGE_STATE_DIR": str(tmp_path / "state")}
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=100, env=environment)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE, env=environment)
     assert files_in(tmp_path / "down") == {"a": b"1"}

@@ -14,6 +14,7 @@ import pytest
 from storage_core.transfer import folder_writing, nameless
 from storage_core.transfer.folder_writing import NewFile, write_files
 from tests.transfer.downloads import left_in
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(params=["nameless", "named"])
@@ -91,6 +92,8 @@ folder_writing.write_files(sys.argv[1], [folder_writing.NewFile("a", b"x" * 8192
 def test_killed_in_the_middle_it_leaves_nothing(tmp_path: Path) -> None:
     if nameless.open_nameless(str(tmp_path), 0o600) < 0:
         pytest.skip("this file system has no files without names")
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=PATIENCE
+    )
     assert done.returncode == -signal.SIGKILL
     assert left_in(tmp_path) == []

@@ -112,7 +112,9 @@ def test_more_than_the_whole_budget_is_refused(kind: str) -> None:
 
 
 def test_the_budget_of_the_process_can_be_set() -> None:
-    assert MEMORY.limit == memory.DEFAULT == 256 * 1024**2
+    code = "from storage_core.transfer.memory import MEMORY; print(MEMORY.limit)"
+    found = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert int(found) == memory.DEFAULT == 256 * 1024**2
     try:
         set_max_memory(3 * 1024**2)
         assert MEMORY.limit == 3 * 1024**2

@@ -25,6 +25,7 @@ from tests.http.hostile.clients import QUICK, fetch, request
 from tests.http.hostile.server import GoneError, Peer, Script, Server
 from tests.transfer.strands import (  # noqa: F401 - fixtures are found by their names
     Job,
+    acquired,
     alone,
     by_turns,
     carried,
@@ -244,8 +245,7 @@ def test_after_a_failure_no_connection_is_kept_that_is_in_use(
                 raise
 
         async def fails(team: Team) -> None:
-            for _ in range(few):
-                assert asked.acquire(timeout=PATIENCE)
+            await acquired(team, asked, few)
             raise ValueError("one")
 
         jobs = [waits, fails] if few == 1 else [waits, waits, waits, fails]

@@ -18,7 +18,7 @@ from storage_core.runtime.team import Team, ThreadTeam
 from storage_core.transfer.gate import Gate
 from storage_core.transfer.jobs import each
 from tests.transfer.teams import KINDS, run, stream
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -131,15 +131,18 @@ def test_a_cancelled_caller_takes_its_tasks_along() -> None:
 
     async def main() -> None:
         team = TaskTeam()
+        begun = asyncio.Semaphore(0)
 
         async def work(item: int) -> None:
+            begun.release()
             try:
                 await team.sleep(60)
             finally:
                 ended.append(item)
 
         whole = asyncio.ensure_future(each(team, stream(range(3)), work, 3))
-        await asyncio.sleep(0.01)
+        for _ in range(3):
+            await begun.acquire()
         whole.cancel()
         with pytest.raises(asyncio.CancelledError):
             await whole
@@ -296,18 +299,23 @@ def test_the_failure_of_the_first_job_is_raised_before_the_others_begin(kind: st
 
 
 def test_threads_that_compute_are_not_joined_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock that says so: how much a busy machine lets them is not known."""
+    """With clocks that say so: how much a busy machine lets them is not known."""
     if not hasattr(time, "pthread_getcpuclockid"):
         pytest.skip("this system does not tell how much a thread computed")
-    monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: time.monotonic_ns())
+    now = [0]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now[0])
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda clock: now[0])
     names: set[str] = set()
     looked = threading.Event()
     missing = team_module._Load.missing
 
     def told(self: team_module._Load, begun: int) -> int:
-        looked.set()
+        wait_until(lambda: self._used or not begun)  # until the thread is there
+        now[0] += 20_000_000
         more = missing(self, begun)
         assert more <= 0
+        if begun:
+            looked.set()
         return more
 
     monkeypatch.setattr(team_module._Load, "missing", told)
@@ -315,7 +323,7 @@ def test_threads_that_compute_are_not_joined_by_others(monkeypatch: pytest.Monke
     async def main(team: Team) -> None:
         async def work(item: int) -> None:
             names.add(threading.current_thread().name)
-            assert looked.wait(60)
+            assert looked.wait(PATIENCE)
 
         await each(team, stream(range(40)), work, 16, few=1)
 

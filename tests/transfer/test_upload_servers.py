@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 import storage_core
-from storage_conformance.proxy import FaultyProxy, answer, early, lost
+from storage_conformance.proxy import FaultyProxy, answer, early, lost, reset, stall
 from storage_core import (
     ObjectChangedError,
     PermissionDeniedError,
@@ -25,6 +26,7 @@ from storage_core import (
 )
 from storage_core import aio as storage_core_aio
 from storage_core.checksum import digest
+from storage_core.transfer import progress as progress_module
 from storage_core.transfer.journal import journals
 from tests.servers.fixtures import strict_gcs  # noqa: F401 - a fixture, found by its name
 from tests.transfer.downloads import content
@@ -160,24 +162,27 @@ def test_what_services_answer_in_the_middle(
 def test_after_a_kill_another_process_sends_only_what_is_missing(
     face: str, proxy: FaultyProxy, config: dict[str, Any], pear: Path, state: Path
 ) -> None:
-    slow = {"part_size": PART, "concurrency": 1, "bandwidth": 2 * PART}
-    child = subprocess.Popen([*SENDER, json.dumps(config), str(pear), json.dumps(slow)])
+    one_by_one = {"part_size": PART, "concurrency": 1}
+    # Its first request, the beginning of the session and two parts; the third is not answered.
+    proxy.inject(None, None, None, None, stall())
+    child = subprocess.Popen([*SENDER, json.dumps(config), str(pear), json.dumps(one_by_one)])
 
     def done() -> int:
         """Parts whose lines are there; the header is one more."""
         return max((path.read_bytes().count(b"\n") - 1 for path in state.glob("*")), default=0)
 
     try:
-        wait_until(lambda: done() >= 2 or child.poll() is not None)
+        wait_until(lambda: not proxy.pending or child.poll() is not None)
     finally:
         child.kill()
         assert child.wait() == -signal.SIGKILL
     (found,) = journals()
     assert not found.in_use, "the lock is gone with its process"
     parts = done()
-    assert 2 <= parts < PARTS
+    assert parts == 2
     assert found.done == parts * PART
 
+    wait_until(lambda: not proxy._open)  # requests of the dead may still be on their way
     proxy.seen.clear()
     upload(face, config, pear)
     methods = [seen.method for seen in proxy.seen]
@@ -187,21 +192,25 @@ def test_after_a_kill_another_process_sends_only_what_is_missing(
     assert not journals()
 
 
-def test_ctrl_c_keeps_what_was_sent(
-    proxy: FaultyProxy, config: dict[str, Any], pear: Path, state: Path
-) -> None:
+def test_ctrl_c_keeps_what_was_sent(proxy: FaultyProxy, config: dict[str, Any], pear: Path) -> None:
     slow = {"part_size": PART, "concurrency": 2, "bandwidth": 2 * PART}
+    interrupted = threading.Event()
+    held = reset(meanwhile=interrupted.wait)
+    # Its first request, the beginning of the session and two parts; the others wait.
+    proxy.inject(None, None, None, None, held, held)
     child = subprocess.Popen(
         [*SENDER, json.dumps(config), str(pear), json.dumps(slow)],
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: any(path.read_bytes().count(b"\n") > 1 for path in state.glob("*")))
+    wait_until(lambda: not proxy.pending or child.poll() is not None)
     child.send_signal(signal.SIGINT)
+    interrupted.set()
     _, errors = child.communicate()
     assert child.returncode
     assert "KeyboardInterrupt" in errors
     assert f"of {PARTS} parts are stored" in errors
+    wait_until(lambda: not proxy._open)
     proxy.seen.clear()
     upload("blocking", config, pear)
     assert len([seen for seen in proxy.seen if seen.method == "PUT"]) < PARTS
@@ -211,8 +220,10 @@ def test_ctrl_c_keeps_what_was_sent(
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("resume", [True, False])
 def test_an_exception_of_the_callback_ends_it(
-    face: str, resume: bool, config: dict[str, Any], pear: Path
+    face: str, resume: bool, config: dict[str, Any], pear: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress_module, "EVERY", 0.0)
+
     def stop(progress: Progress) -> None:
         if progress.bytes > 2 * PART:
             raise ZeroDivisionError("the caller's own")

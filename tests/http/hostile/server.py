@@ -17,8 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple
 
-PATIENCE = 20.0
-"""Seconds after which the server gives up; only a failing test waits that long."""
+from tests.waiting import PATIENCE
 
 
 class Seen(NamedTuple):

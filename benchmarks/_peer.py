@@ -11,6 +11,7 @@ task best. A peer that is not installed says so in its first line.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -25,6 +26,7 @@ PEERS = {
     "storage-core": "_peers_ours.StorageCore",
     "storage-core async": "_peers_ours.StorageCoreAsync",
     "storage-core, unverified": "_peers_ours.Unverified",
+    "storage-core processes": "_peers_ours.StorageCoreProcesses",
     "obstore": "_peers_obstore.Obstore",
     "obstore async": "_peers_obstore.ObstoreAsync",
     "obstore, unsigned": "_peers_obstore.Unsigned",
@@ -73,31 +75,47 @@ def call(peer: Peer, job: dict[str, Any]) -> Callable[[], None]:
     return lambda: peer.run(task, job["count"], job["width"])
 
 
-def cpu(who: int) -> float:
-    """Seconds of this process with its threads, or of its children that have ended."""
+def cpu(who: int, helpers: list[str]) -> float:
+    """Seconds of this process with its threads and of processes that it keeps, or of its
+    children that have ended."""
     used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
+    spent = used.ru_utime + used.ru_stime
+    for helper in helpers:
+        fields = Path(f"/proc/{helper}/stat").read_text().rpartition(")")[2].split()
+        spent += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
 
 
-def status(name: str) -> int:
-    """Bytes, of this process's memory."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def status(name: str, processes: list[str]) -> int:
+    """Bytes, of the memory of some processes."""
+    return sum(
+        int(line.split()[1]) * 1024
+        for process in processes
+        for line in Path(f"/proc/{process}/status").read_text().splitlines()
+        if line.startswith(f"{name}:")
+    )
+
+
+def kept() -> list[str]:
+    """Processes that this one has started and that are there still."""
+    found = Path("/proc/self/task").glob("*/children")
+    return [process for thread in found for process in thread.read_text().split()]
 
 
 def measured(peer: Peer, job: dict[str, Any]) -> dict[str, float]:
     """Do a job."""
     who = resource.RUSAGE_CHILDREN if peer.children else resource.RUSAGE_SELF
+    helpers = kept() if peer.helpers else []
+    everybody = ["self", *helpers]
     work = call(peer, job)
     peer.prepare(job)
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak: proc(5)
-    before = status("VmRSS")
-    started, used = time.perf_counter(), cpu(who)
+    for process in everybody:
+        Path(f"/proc/{process}/clear_refs").write_text("5")  # forgets the peak: proc(5)
+    before = status("VmRSS", everybody)
+    started, used = time.perf_counter(), cpu(who, helpers)
     work()
-    seconds, spent = time.perf_counter() - started, cpu(who) - used
-    peak = status("VmHWM")
+    seconds, spent = time.perf_counter() - started, cpu(who, helpers) - used
+    peak = status("VmHWM", everybody)
     if peer.children:
         peak = resource.getrusage(who).ru_maxrss * 1024
         before = 0

@@ -72,6 +72,8 @@ class Peer:
 
     children = False
     """Whether the work is done by programs that it starts."""
+    helpers = False
+    """Whether processes that it keeps have a part in the work."""
 
     def close(self) -> None: ...
 

@@ -20,6 +20,7 @@ from benchmarks._peers import (
     big,
     key,
 )
+from storage_core.cluster import ProcessEngine, sync
 
 
 def profile(url: str, **more: Any) -> dict[str, Any]:
@@ -98,6 +99,34 @@ class Unverified(StorageCore):
         super().__init__(url)
         # What can be resumed is hashed too, part by part.
         self.options = storage_core.TransferOptions(verify=False, resume=False)
+
+
+class StorageCoreProcesses(StorageCore):
+    """Trees by worker processes, one for each processor, that are there already."""
+
+    helpers = True
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.engine = ProcessEngine()
+
+    def close(self) -> None:
+        self.engine.close()
+        super().close()
+
+    def tree_up(self, folder: Path, prefix: str) -> None:
+        target = self.storage.bucket("empty").tree(prefix)
+        sync(folder / prefix, target, engine=self.engine)
+
+    def tree_down(self, folder: Path, prefix: str) -> None:
+        source = self.storage.bucket("tree").tree(prefix)
+        sync(source, folder / prefix, engine=self.engine)
+
+    def tree_same(self, folder: Path, prefix: str) -> None:
+        target = self.storage.bucket("tree").tree(prefix)
+        report = sync(folder / prefix, target, engine=self.engine)
+        if report.transferred:
+            raise SystemExit(f"{report.transferred} files were sent though nothing was to do")
 
 
 class StorageCoreAsync(Async):

@@ -20,6 +20,7 @@ ALL = (*BLOCKING, *ASYNC)
 TREES = (
     "storage-core",
     "storage-core async",
+    "storage-core processes",
     "storage sync",
     "obstore async",
     "rclone",

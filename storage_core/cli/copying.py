@@ -41,7 +41,7 @@ from storage_core.transfer.progress import Meter
 
 if TYPE_CHECKING:
     from storage_core import Bucket
-    from storage_core.cluster import DaskEngine
+    from storage_core.cluster.engine import Engine
     from storage_core.model import Prefix, PutResult
     from storage_core.transfer.progress import OnProgress
     from storage_core.transfer.report import OnOutcome, Outcome, TransferReport
@@ -238,8 +238,8 @@ class _Way:
                 error.add_note(_WITHOUT)
                 raise
 
-    def copy_tree(self, many: Many, succeeded: OnOutcome, engine: DaskEngine | None = None) -> None:
-        """Copy all objects, here or on a cluster."""
+    def copy_tree(self, many: Many, succeeded: OnOutcome, engine: Engine | None = None) -> None:
+        """Copy all objects, here or by the workers of an engine."""
         options, leave_out = self.transfer.options(), self.leave_out or ()
         source, target = self.source, self.target
         origin, goal = self.origin, self.goal

@@ -99,6 +99,7 @@ class Many:
         self._lock = threading.Lock()
         self._failures: list[tuple[str, Exception]] = []
         self._skipped: list[str] = []
+        self._withheld: list[tuple[str, TransferIncompleteError]] = []
         self._done: Counter[str] = Counter()
         self._bytes = self._unchanged = 0
         self._began = time.monotonic()
@@ -131,6 +132,8 @@ class Many:
                 report = transfer(self.bars.progress, on_outcome)
             except TransferIncompleteError as error:
                 report = error.report
+                if report.withheld:
+                    self._withheld.append((name, error))
             self._unchanged += report.unchanged
             self._skipped += map(naming, report.skipped)
 
@@ -200,7 +203,7 @@ class Many:
         for place in sorted(self._skipped):
             why = "only marks a folder" if place.endswith("/") else "is no regular file"
             out.note(f"left out, as it {why}: {place}")
-        for name, failure in sorted(self._failures, key=lambda pair: pair[0]):
+        for name, failure in (*sorted(self._failures, key=lambda pair: pair[0]), *self._withheld):
             self._session.failed(failure, "" if name in str(failure) else name)
         self._sum_up(out, interrupted)
         if interrupted:
@@ -212,14 +215,17 @@ class Many:
     def _sum_up(self, out: Output, interrupted: bool) -> None:
         """The sum of it all."""
         seconds = time.monotonic() - self._began
-        deleted = self._done["delete"]
-        moved = self._done.total() - deleted
+        withheld = sum(error.report.withheld for _, error in self._withheld)
+        told = self._done["delete"]
+        moved = self._done.total() - told
+        deleted = 0 if withheld else told  # a dry run tells of those over the limit too
         value: dict[str, Any] = {
             "type": "summary",
             "objects": moved,
             "bytes": self._bytes,
             "unchanged": self._unchanged,
             "deleted": deleted,
+            "withheld": withheld,
             "failed": len(self._failures),
             "left_out": len(self._skipped),
             "seconds": round(seconds, 3),
@@ -227,11 +233,11 @@ class Many:
             "interrupted": interrupted,
         }
         parts = []
-        if moved or not deleted:
+        if moved or not told:
             parts += [count(moved, "object"), size_text(self._bytes)]
         if self._bytes and not self.dry_run:
             parts[-1] += f" ({size_text(round(self._bytes / max(seconds, 0.001)))}/s)"
-        for word in ("unchanged", "deleted", "failed", "left_out"):
+        for word in ("unchanged", "deleted", "withheld", "failed", "left_out"):
             if value[word]:
                 parts.append(f"{value[word]} {word.replace('_', ' ')}")
         text = ", ".join(parts)

@@ -11,7 +11,7 @@ from storage_core.cli.formats import parse_size
 from storage_core.cli.status import UsageError
 
 if TYPE_CHECKING:
-    from storage_core.cluster import DaskEngine
+    from storage_core.cluster.engine import Engine
     from storage_core.transfer.options import TransferOptions
 
 Recursive = Annotated[bool, Parameter(name=["--recursive", "-r"])]
@@ -103,37 +103,47 @@ class Filters:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Cluster:
-    """Where it is done, if not on this machine alone.
+    """Who does it, if not this process alone.
 
     Attributes:
-        engine: "dask": on a cluster of Dask distributed.
-        scheduler: Address of its scheduler, such as tcp://10.0.0.5:8786.
-        shared_folders: All workers see the same folders as this machine.
+        engine: "processes": several on this machine. "dask": those of a Dask cluster.
+        processes: How many; one for each processor without it.
+        scheduler: Address of the cluster's scheduler, such as tcp://10.0.0.5:8786.
+        shared_folders: All workers of the cluster see the same folders as this machine.
     """
 
-    engine: Literal["dask"] | None = None
+    engine: Literal["processes", "dask"] | None = None
+    processes: int | None = None
     scheduler: str | None = None
     shared_folders: bool = False
 
     @contextmanager
-    def opened(self) -> "Iterator[DaskEngine | None]":
+    def opened(self) -> "Iterator[Engine | None]":
         """The engine; None without one.
 
         Raises:
             UsageError: an option lacks another one.
-            ConfigError: Dask is not installed.
+            ConfigError: Dask is not installed, or no process can be made.
             UnavailableError: no scheduler answers.
         """
-        if (self.engine is None) != (self.scheduler is None):
+        if self.processes is not None and self.engine != "processes":
+            raise UsageError("--processes goes with --engine processes")
+        if self.processes is not None and self.processes < 1:
+            raise UsageError("--processes is 1 or more")
+        if (self.scheduler is not None) != (self.engine == "dask"):
             raise UsageError("--engine dask and --scheduler ADDRESS go together")
-        if self.scheduler is None:
-            if self.shared_folders:
-                raise UsageError("--shared-folders goes with --engine")
+        if self.shared_folders and self.engine != "dask":
+            raise UsageError("--shared-folders goes with --engine dask")
+        if self.engine is None:
             yield None
             return
-        from storage_core.cluster import DaskEngine
+        from storage_core.cluster import DaskEngine, ProcessEngine
 
-        with DaskEngine(self.scheduler, shared_folders=self.shared_folders) as engine:
+        with (
+            ProcessEngine(self.processes)
+            if self.scheduler is None
+            else DaskEngine(self.scheduler, shared_folders=self.shared_folders)
+        ) as engine:
             yield engine
 
 

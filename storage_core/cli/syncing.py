@@ -34,6 +34,7 @@ def sync(
     /,
     *,
     delete: bool = False,
+    max_delete: int | None = None,
     compare: Literal["time", "etag", "checksum"] = "time",
     dry_run: bool = False,
     filters: Filters = FILTERS,
@@ -50,6 +51,7 @@ def sync(
         source: The tree to be like.
         target: The tree to change.
         delete: Delete what the source does not have, when all else is done and nothing failed.
+        max_delete: Delete nothing, and fail, if it were more than so many.
         compare: What makes an object the same, besides its size.
         dry_run: Only show what would be done.
     """
@@ -57,6 +59,10 @@ def sync(
 
     origin, goal = _sides(source, target)
     options = transfer.options()
+    if max_delete is not None and not delete:
+        raise UsageError("--max-delete goes with --delete")
+    if max_delete is not None and max_delete < 0:
+        raise UsageError("--max-delete is 0 or more")
     with cluster.opened() as engine, Many(session, "comparing", dry_run=dry_run) as many:
         run = storage_core.sync if engine is None else partial(_cluster().sync, engine=engine)
         many.run(
@@ -66,6 +72,7 @@ def sync(
                 _tree(session, goal),
                 compare=compare,
                 delete=delete,
+                max_delete=max_delete,
                 include=filters.include or (),
                 exclude=filters.exclude or (),
                 dry_run=dry_run,

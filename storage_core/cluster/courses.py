@@ -22,10 +22,9 @@ from storage_core.transfer.entries import KeyRange
 from storage_core.transfer.planning import Decision
 from storage_core.transfer.progress import Meter
 from storage_core.transfer.report import Action, OnOutcome, Outcome, TransferReport, VerifyReport
+from storage_core.transfer.rules import Rules
 from storage_core.transfer.spool import Spool
 
-BATCH: Final = 256
-"""Objects of one job at most."""
 BATCH_BYTES: Final = 256 * 1024**2
 """Bytes of one job at most, but for a single larger object."""
 _LEAST: Final = 16
@@ -46,9 +45,9 @@ class _Ranges:
     def __bool__(self) -> bool:
         return bool(self._waiting or self.out)
 
-    def next(self, threads: int) -> KeyRange | None:
-        """One to be looked at now."""
-        if not self._waiting or self.out >= min(threads, _LOOKS):
+    def next(self, most: int) -> KeyRange | None:
+        """One to be looked at now, if there are not so many already."""
+        if not self._waiting or self.out >= min(most, _LOOKS):
             return None
         self.out += 1
         return self._waiting.popleft()
@@ -66,9 +65,10 @@ class Transfer(Course):
     Args:
         ranges: All keys.
         bounded: Whether a listing can begin in the middle.
-        dry_run: Whether the jobs do nothing.
+        batch: Objects of one job at most.
+        rules: What the jobs do, and how much may be deleted.
         moving: What is done to keys that are not deleted.
-        bandwidth: Bytes per second of the whole cluster, None for no limit.
+        bandwidth: Bytes per second of all workers, None for no limit.
         meter: For the progress.
         on_outcome: The caller's.
         spool: Where deletions wait for all else; there may be millions.
@@ -78,7 +78,8 @@ class Transfer(Course):
         self,
         ranges: Iterable[KeyRange],
         bounded: bool,
-        dry_run: bool,
+        batch: int,
+        rules: Rules,
         moving: Action,
         bandwidth: float | None,
         meter: Meter,
@@ -87,7 +88,8 @@ class Transfer(Course):
     ) -> None:
         self._ranges = _Ranges(ranges)
         self._bounded = bounded
-        self._dry_run = dry_run
+        self._batch_most = batch
+        self._rules = rules
         self._moving = moving
         self._bandwidth = bandwidth
         self._meter = meter
@@ -99,11 +101,14 @@ class Transfer(Course):
         self._may_wait = True
         self._later = self._after_the_moves()
         self._transferred = self._bytes = self._unchanged = self._deleted = 0
+        self._withheld = 0
         self._skipped: list[str] = []
         self._failures: list[Outcome] = []
 
     def next(self, threads: int) -> Job | None:
-        if len(self._ready) < _STORE and (keys := self._ranges.next(threads)) is not None:
+        # Where there is something to carry, half of the workers do so meanwhile.
+        looking = max(1, threads // 2) if self._ready else threads
+        if len(self._ready) < _STORE and (keys := self._ranges.next(looking)) is not None:
             return Look(keys, self._bounded)
         if not self._ready and not self._ranges and not self._carrying:
             self._ready.extend(next(self._later, ()))
@@ -115,17 +120,21 @@ class Transfer(Course):
         return Carry(decisions, share, self._may_wait)
 
     def _after_the_moves(self) -> Iterator[list[Decision]]:
-        """Deletions, if all moves went well, and then the moves that they may have made room
-        for; each step is asked for when the one before it is done."""
-        if self._deletions.count and not self._failures:
-            self._meter.expect(self._deletions.count, 0)
+        """Deletions, if all moves went well and they are not too many, and then the moves that
+        they may have made room for; each step is asked for when the one before it is done."""
+        count, most = self._deletions.count, self._rules.max_delete
+        if most is not None and count > most:
+            self._withheld = count
+        # A dry run tells of those that are too many as well.
+        if count and not self._failures and (self._rules.dry_run or not self._withheld):
+            self._meter.expect(count, 0)
             for keys in self._deletions.batches(_STORE):
                 yield [Decision(key, "delete") for key in keys]
         self._may_wait = False
         yield sorted(self._blocked, key=lambda decision: decision.key)
 
     def _batch(self, threads: int) -> tuple[Decision, ...]:
-        most = min(BATCH, max(_LEAST, -(-len(self._ready) // threads)))
+        most = min(self._batch_most, max(_LEAST, -(-len(self._ready) // threads)))
         batch: list[Decision] = []
         size = 0
         while self._ready and len(batch) < most:
@@ -202,10 +211,11 @@ class Transfer(Course):
             self._transferred,
             self._bytes,
             self._unchanged,
-            self._deleted,
+            0 if self._withheld else self._deleted,
             tuple(sorted(self._skipped)),
             tuple(sorted(self._failures, key=lambda outcome: outcome.key)),
-            self._dry_run,
+            self._rules.dry_run,
+            self._withheld,
         )
 
 

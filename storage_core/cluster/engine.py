@@ -1,77 +1,119 @@
-"""`DaskEngine`: an existing Dask cluster, and the way to its scheduler."""
+"""What an engine is: workers somewhere, and how one operation uses them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, TypeAlias
 
-from storage_core.errors import ClosedError, ConfigError, InvalidRequestError, UnavailableError
+from storage_core.cluster.jobs import Answer, Job
+from storage_core.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from distributed import Client
-    from distributed.deploy.cluster import Cluster
-
-    Scheduler: TypeAlias = "str | Client | Cluster"
+    from storage_core.cluster.session import Operation
 
 
-class DaskEngine:
-    """An existing cluster of Dask distributed, to be given to `sync`, `copy_tree` and `verify`.
+class Told(NamedTuple):
+    """A job has moved so many bytes so far.
 
-    It is a context manager. One engine does for any number of operations, one at a time or
-    from several threads.
-
-    Args:
-        scheduler: Address of the scheduler, such as ``"tcp://10.0.0.5:8786"``, or a
-            `distributed.Client` or a cluster object, which stay the caller's to close. A client
-            is also the way to give certificates (``Client(address, security=...)``): settings
-            with credentials travel over this connection.
-        patience: Seconds to wait for the scheduler, and for a worker when the cluster has none.
-        shared_folders: Take it for granted that the workers see the same folders as this
-            machine. Without it that is found out by a small file, for as long as the operation
-            lasts, in each folder that takes part.
-
-    Raises:
-        InvalidRequestError: ``scheduler`` is none of these.
-        ConfigError: Dask distributed is not installed.
-        UnavailableError: no scheduler answers at the address.
+    Attributes:
+        job: Its number.
+        bytes: How many; less than before when it is done again.
     """
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        *,
-        patience: float = 60.0,
-        shared_folders: bool = False,
-    ) -> None:
-        self.patience = patience
-        self.shared_folders = shared_folders
-        given: Any = scheduler  # Dask types little of what it has
-        self._own = not isinstance(given, _distributed().Client)
-        self._client = _connected(given, patience) if self._own else given
-        if self._client.asynchronous:
-            raise InvalidRequestError(
-                "the distributed.Client is an asynchronous one; transfers on a cluster block, so"
-                " give them one made without asynchronous=True, in a thread"
-            )
+    job: int
+    bytes: int
+
+
+class Done(NamedTuple):
+    """A job is done.
+
+    Attributes:
+        job: Its number.
+        answer: What became of it.
+    """
+
+    job: int
+    answer: Answer
+
+
+class Lost(NamedTuple):
+    """A job was lost with the workers that had it, one after the other, and is not tried again.
+
+    Attributes:
+        job: Its number.
+        error: Says so.
+    """
+
+    job: int
+    error: UnavailableError
+
+
+Event: TypeAlias = Told | Done | Lost
+
+
+class Crew(ABC):
+    """The workers of an engine, for one operation. A job whose worker is lost is given to
+    another one.
+
+    Attributes:
+        batch: Objects of one job at most. With more of them each costs a little less, and more
+            has to be done again when a worker is lost.
+    """
+
+    batch: ClassVar[int]
 
     @property
-    def client(self) -> Any:
-        """The `distributed.Client` underneath.
+    @abstractmethod
+    def threads(self) -> int:
+        """Jobs that the workers do at a time, as far as is known now."""
+
+    @abstractmethod
+    def send(self, number: int, job: Job) -> None:
+        """Have a job done.
+
+        Args:
+            number: Its name in events; each only once.
+            job: What to do.
 
         Raises:
-            ClosedError: after `close`.
+            UnavailableError: the workers are out of reach.
         """
-        if self._client is None:
-            raise ClosedError("the engine is closed")
-        return self._client
 
+    @abstractmethod
+    def next(self) -> Event:
+        """Wait for what happens next; a job that is out is done or lost some time.
+
+        Raises:
+            ConfigError: a worker can not take part.
+            UnavailableError: the workers are out of reach, or there are none.
+        """
+
+
+class Engine(ABC):
+    """Workers, to be given to `sync`, `copy_tree` and `verify`. It is a context manager."""
+
+    shared_folders: bool = False
+    """Whether it is taken for granted that the workers see the same folders as this process."""
+
+    @abstractmethod
+    def crew(self, operation: Operation) -> AbstractContextManager[Crew]:
+        """The workers for an operation, for as long as the context lasts; at its end what is
+        still out is called off, and they close what they have open for it.
+
+        Raises:
+            ClosedError: the engine is closed.
+            ConfigError: a worker can not take part; the message says which and why.
+            InvalidRequestError: a part of the operation can not be sent.
+            UnavailableError: the workers are out of reach, or there are none.
+        """
+
+    @abstractmethod
     def close(self) -> None:
-        """Close the connection, if it is the engine's own; may be called twice."""
-        client, self._client = self._client, None
-        if self._own and client is not None:
-            client.close()
+        """Give the workers up; may be called twice."""
 
-    def __enter__(self) -> DaskEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -81,45 +123,3 @@ class DaskEngine:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        if self._client is None:
-            return "<DaskEngine closed>"
-        scheduler = self._client.scheduler
-        return f"<DaskEngine {scheduler.address if scheduler else 'not connected'}>"
-
-
-def _connected(scheduler: object, patience: float) -> Any:
-    """A client of the scheduler."""
-    distributed = _distributed()
-    if not isinstance(scheduler, str | distributed.deploy.cluster.Cluster):
-        raise InvalidRequestError(
-            f"scheduler {scheduler!r} is no address, distributed.Client or cluster"
-        )
-    try:
-        return distributed.Client(
-            scheduler, timeout=patience, set_as_default=False, name="storage-core"
-        )
-    except ValueError as error:
-        raise InvalidRequestError(f"scheduler {scheduler!r} is no address: {error}") from error
-    except OSError as error:
-        raise UnavailableError(
-            f"no Dask scheduler answers at {scheduler} within {patience:g} s: {error}"
-        ) from error
-
-
-def _distributed() -> Any:
-    """The package; a function, so that importing this one does not take its second.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        import distributed
-        import distributed.deploy.cluster
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"transfers on a Dask cluster need {error.name!r}, which is not installed:"
-            " pip install 'storage-core[dask]'"
-        ) from error
-    return distributed

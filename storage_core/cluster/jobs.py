@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from storage_core.errors import StorageError
 from storage_core.transfer.entries import KeyRange
 from storage_core.transfer.planning import Decision
 from storage_core.transfer.report import Outcome, TransferReport, VerifyReport
@@ -108,7 +107,7 @@ class Checked:
 class Refusal:
     """A worker can not do it, and the whole operation ends with this error."""
 
-    error: StorageError | OSError
+    error: Exception
 
 
 Job: TypeAlias = Look | Carry | Check

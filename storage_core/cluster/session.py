@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from storage_core.blocking.transfers import end_of
 from storage_core.blocking.tree import Tree
 from storage_core.cluster.jobs import Sealed
 from storage_core.cluster.marks import Mark, check_mark
-from storage_core.errors import ClosedError, ConfigError
+from storage_core.errors import ClosedError, ConfigError, InvalidRequestError
 from storage_core.transfer.folder import FolderSide
 from storage_core.transfer.options import TransferOptions
 from storage_core.transfer.prefix import BucketSide
@@ -59,6 +59,27 @@ class Parcel:
 
     drivers: tuple[str, ...]
     operation: Sealed
+
+
+def parcel(operation: Operation, dumps: Callable[[Operation], bytes]) -> Sealed:
+    """An operation as workers can open it.
+
+    Args:
+        operation: What is sent.
+        dumps: Pickles it.
+
+    Raises:
+        InvalidRequestError: a part of it can not be sent.
+    """
+    drivers = {storage.driver.name for storage in storages(operation.source, operation.target)}
+    known = [name for name in sorted(drivers) if plugins.find_entry(plugins.GROUP, "driver", name)]
+    try:
+        inner = dumps(operation)
+    except Exception as error:
+        raise InvalidRequestError(
+            f"a side of the transfer, or content_type, can not be sent to workers: {error}"
+        ) from error
+    return Sealed(pickle.dumps(Parcel(tuple(known), Sealed(inner))))
 
 
 class Session:

@@ -1,25 +1,21 @@
-"""`sync`, `copy_tree` and `verify` on a cluster."""
+"""`sync`, `copy_tree` and `verify` by the workers of an engine."""
 
 from __future__ import annotations
 
-import pickle
-import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
-from storage_core import plugins
 from storage_core.blocking.tree import Tree
 from storage_core.cluster.courses import Transfer, Verification
-from storage_core.cluster.engine import DaskEngine
-from storage_core.cluster.jobs import Sealed
+from storage_core.cluster.engine import Crew, Engine
 from storage_core.cluster.marks import marked
 from storage_core.cluster.ranges import cut, is_ordered
-from storage_core.cluster.run import Run
-from storage_core.cluster.session import Operation, Parcel, Place, side, storages
-from storage_core.cluster.telling import listening
+from storage_core.cluster.run import follow
+from storage_core.cluster.session import Operation, Place, side
 from storage_core.errors import InvalidRequestError
 from storage_core.transfer.entries import ALL, KeyRange
 from storage_core.transfer.options import DEFAULTS, TransferOptions
@@ -45,9 +41,10 @@ def sync(
     source: Side,
     target: Side,
     *,
-    engine: DaskEngine,
+    engine: Engine,
     compare: Compare = "time",
     delete: bool = False,
+    max_delete: int | None = None,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     dry_run: bool = False,
@@ -56,7 +53,7 @@ def sync(
     progress: OnProgress | None = None,
     on_outcome: OnOutcome | None = None,
 ) -> TransferReport:
-    """As `storage_core.sync`, on a cluster: workers list both sides range by range and move what
+    """As `storage_core.sync`, with an engine: its workers list both sides range by range and move what
     differs straight between them.
 
     What a worker was doing when it was lost is done again by another, and counted once. Nothing
@@ -65,16 +62,18 @@ def sync(
     Args:
         source: A tree of a bucket (`Bucket.tree`), or a folder that all workers share.
         target: Likewise; one of the two is a tree.
-        engine: The cluster.
+        engine: The workers: a `ProcessEngine` or a `DaskEngine`.
         compare: As for `storage_core.sync`.
         delete: Delete from the target what the source does not have.
+        max_delete: As for `storage_core.sync`; of all workers together.
         include: As for `storage_core.sync`.
         exclude: Likewise.
         dry_run: Do nothing; tell what would be done.
         content_type: For uploads, gives the media type for a key; it is sent to the workers.
-        options: How each worker uses machine and network. ``bandwidth`` is that of the whole
-            cluster, shared out evenly; all else holds for each job, and a worker does as many
-            at a time as it has threads.
+        options: How each worker uses machine and network. ``bandwidth`` is that of all workers
+            together, shared out evenly, and so is ``max_memory`` among processes of this
+            machine; all else holds for each job. A worker of a cluster does as many at a time
+            as it has threads, a process of this machine one.
         progress: Called in the caller's thread with a `Progress`, whenever a job is done and
             every second that it takes longer.
         on_outcome: Called in the caller's thread with the `Outcome` of each key, in no order.
@@ -83,7 +82,7 @@ def sync(
         TransferIncompleteError: keys failed, after all others were tried; its ``report`` lists
             them. What was lost with several workers in turn is among them.
         ConfigError: a worker can not take part; the message says which and why.
-        UnavailableError: the scheduler is out of reach, or there are no workers.
+        UnavailableError: the workers are out of reach, or there are none.
         InvalidRequestError: as `storage_core.sync`.
     """
     rules = make_rules(
@@ -91,6 +90,7 @@ def sync(
         exclude=exclude,
         compare=compare,
         delete=delete,
+        max_delete=max_delete,
         dry_run=dry_run,
         content_type=content_type,
     )
@@ -101,7 +101,7 @@ def copy_tree(
     source: Tree,
     target: Tree,
     *,
-    engine: DaskEngine,
+    engine: Engine,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     leave_out: Iterable[LeftOut] = (),
@@ -109,14 +109,14 @@ def copy_tree(
     progress: OnProgress | None = None,
     on_outcome: OnOutcome | None = None,
 ) -> TransferReport:
-    """As `storage_core.Bucket.copy_tree`, on a cluster: all objects of one tree are copied to
+    """As `storage_core.Bucket.copy_tree`, with an engine: all objects of one tree are copied to
     another. What a worker was doing when it was lost is copied again, which is why there is no
     ``if_absent``: it would fail on its own copies.
 
     Args:
         source: What is copied (`Bucket.tree`).
         target: Where to.
-        engine: The cluster.
+        engine: As for `sync`.
         include: As for `storage_core.sync`.
         exclude: Likewise.
         leave_out: As for `storage_core.Bucket.copy_tree`.
@@ -138,18 +138,18 @@ def verify(
     source: Side,
     target: Side,
     *,
-    engine: DaskEngine,
+    engine: Engine,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     options: TransferOptions = DEFAULTS,
     progress: OnProgress | None = None,
 ) -> VerifyReport:
-    """As `storage_core.verify`, on a cluster; what has to be read for it is read by the workers.
+    """As `storage_core.verify`, with an engine; what has to be read for it is read by the workers.
 
     Args:
         source: As for `sync`.
         target: As for `sync`.
-        engine: The cluster.
+        engine: As for `sync`.
         include: As for `storage_core.sync`.
         exclude: Likewise.
         options: As for `sync`.
@@ -162,9 +162,9 @@ def verify(
     meter = Meter(progress)
     with _running(
         source, target, engine, rules, options, make=False, outcomes=False, progress=False
-    ) as (run, ranges, bounded):
+    ) as (crew, ranges, bounded):
         course = Verification(ranges, bounded, meter)
-        run.follow(course)
+        follow(course, crew)
     meter.finish()
     return course.report()
 
@@ -172,7 +172,7 @@ def verify(
 def _transfer(
     source: Side,
     target: Side,
-    engine: DaskEngine,
+    engine: Engine,
     rules: Rules,
     options: TransferOptions,
     progress: OnProgress | None,
@@ -191,22 +191,22 @@ def _transfer(
             source,
             target,
             engine,
-            rules,
+            replace(rules, max_delete=None),  # a worker knows only of the deletions of its job
             options,
             make=make,
             outcomes=on_outcome is not None,
             progress=progress is not None,
-        ) as (run, ranges, bounded),
+        ) as (crew, ranges, bounded),
         closing(Spool()) as spool,
     ):
         course = Transfer(
-            ranges, bounded, rules.dry_run, moving, options.bandwidth, meter, on_outcome, spool
+            ranges, bounded, crew.batch, rules, moving, options.bandwidth, meter, on_outcome, spool
         )
-        run.follow(course)
+        follow(course, crew)
     meter.finish()
     report = course.report()
-    if report.failures:
-        raise TransferIncompleteError.of(report)
+    if report.failures or report.withheld:
+        raise TransferIncompleteError.of(report, rules.max_delete)
     return report
 
 
@@ -214,33 +214,26 @@ def _transfer(
 def _running(
     source: Side,
     target: Side,
-    engine: DaskEngine,
+    engine: Engine,
     rules: Rules,
     options: TransferOptions,
     *,
     make: bool | None,
     outcomes: bool,
     progress: bool,
-) -> Iterator[tuple[Run, list[KeyRange], bool]]:
+) -> Iterator[tuple[Crew, list[KeyRange], bool]]:
     """An operation that all workers can take part in, and the ranges of its keys."""
-    client = engine.client
     places = _place(source), _place(target)
-    with ExitStack() as stack:
-        trust = engine.shared_folders
-        marks = (
-            stack.enter_context(marked(places[0], make=False, trust=trust)),
-            stack.enter_context(marked(places[1], make=make, trust=trust)),
-        )
-        operation = Operation(*places, rules, options, marks, outcomes, progress)
-        token = secrets.token_hex(16)
-        run = Run(client, token, _sealed(operation), engine.patience)
-        stack.callback(run.close)
-        run.check_workers()
-        if progress:
-            stack.enter_context(listening(client, token, run.told))
+    trust = engine.shared_folders
+    with (
+        marked(places[0], make=False, trust=trust) as source_mark,
+        marked(places[1], make=make, trust=trust) as target_mark,
+        engine.crew(
+            Operation(*places, rules, options, (source_mark, target_mark), outcomes, progress)
+        ) as crew,
+    ):
         bounded = all(map(is_ordered, places))
-        ranges = cut(places[0], _RANGES * run.threads) if bounded else [ALL]
-        yield run, ranges, bounded
+        yield crew, cut(places[0], _RANGES * crew.threads) if bounded else [ALL], bounded
 
 
 def _place(given: Side) -> Place:
@@ -252,23 +245,3 @@ def _place(given: Side) -> Place:
         f"{given!r} is no side of a transfer: give a tree of a bucket (bucket.tree(prefix), of"
         " the blocking face), or a folder"
     )
-
-
-def _sealed(operation: Operation) -> Sealed:
-    """The operation as workers can open it.
-
-    Raises:
-        InvalidRequestError: a part of it can not be sent.
-    """
-    from distributed import protocol
-
-    drivers = {storage.driver.name for storage in storages(operation.source, operation.target)}
-    known = [name for name in sorted(drivers) if plugins.find_entry(plugins.GROUP, "driver", name)]
-    try:
-        # As Dask does it: a function of a notebook goes along by value.
-        inner = protocol.pickle.dumps(operation)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise InvalidRequestError(
-            f"a side of the transfer, or content_type, can not be sent to workers: {error}"
-        ) from error
-    return Sealed(pickle.dumps(Parcel(tuple(known), Sealed(inner))))

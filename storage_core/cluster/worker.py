@@ -1,15 +1,13 @@
-"""What runs on a worker."""
+"""What runs on a worker, of whatever engine it is."""
 
 from __future__ import annotations
 
-import asyncio
-import pickle
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Final, TypeVar
 
 import storage_core
 from storage_core.cluster.jobs import (
@@ -22,10 +20,9 @@ from storage_core.cluster.jobs import (
     Look,
     Looked,
     Refusal,
-    Sealed,
 )
-from storage_core.cluster.session import SESSIONS, Session, side
-from storage_core.cluster.telling import teller
+from storage_core.cluster.portable import portable, portable_answer
+from storage_core.cluster.session import Session, side
 from storage_core.errors import ConfigError, InvalidKeyError, StorageError
 from storage_core.runtime import drive
 from storage_core.runtime.team import ThreadTeam
@@ -37,58 +34,44 @@ from storage_core.transfer.moving import carry_out
 from storage_core.transfer.placing import Neighbours
 from storage_core.transfer.planning import Decision, Stretch, plan
 from storage_core.transfer.prefix import BucketSide
+from storage_core.transfer.progress import OnProgress, Progress
 from storage_core.transfer.report import Outcome, VerifyReport
 from storage_core.transfer.verify import verify_range
 
-if TYPE_CHECKING:
-    from distributed import Worker
+T = TypeVar("T")
 
-KEYS = 20_000
+KEYS: Final = 20_000
 """Keys that one job looks at."""
-MOVES = 2_000
+MOVES: Final = 2_000
 """Decisions that one answer holds."""
-SECONDS = 15.0
+SECONDS: Final = 15.0
 """Time after which a job that lists, and perhaps reads, gives back what is left."""
+EVERY: Final = 1.0
+"""Seconds after which a job tells how far it has come, at least."""
 
 
-def perform(version: str, token: str, operation: Sealed, job: Sealed) -> Answer | None:
-    """Do one job. The arguments are plain, so that another version can still refuse them."""
-    from distributed import get_worker
+def answered(name: str, work: Callable[[], T]) -> T | Refusal:
+    """Do something for the client, who is told by an answer if it can not be done.
 
-    return _perform(get_worker(), version, token, operation, job)
-
-
-async def welcome(
-    version: str, token: str, operation: Sealed, *, dask_worker: Worker
-) -> Answer | None:
-    """Find out, before anything is moved, whether this worker can take part."""
-    return await asyncio.to_thread(_perform, dask_worker, version, token, operation, None)
-
-
-def _perform(
-    worker: Worker, version: str, token: str, operation: Sealed, job: Sealed | None
-) -> Answer | None:
+    Args:
+        name: Of the worker, such as ``the worker tcp://10.0.0.6:4711``.
+        work: What.
+    """
     try:
-        _check_version(version)
-        with SESSIONS.use(token, operation) as session:
-            if job is None:
-                return None
-            given: Job = pickle.loads(job)  # noqa: S301 - from the client, as all tasks are
-            return drive(_do(worker, session, given))
+        return work()
     except ConfigError as error:
-        text = f"the worker {worker.address} can not take part: {error.message}"
-        return Refusal(ConfigError(text))
+        return Refusal(ConfigError(f"{name} can not take part: {error.message}"))
     except (StorageError, OSError) as error:
-        error.add_note(f"on the worker {worker.address}")
-        return Refusal(error)
+        error.add_note(f"on {name}")
+        return Refusal(portable(error))
 
 
-async def dismiss(token: str) -> None:
-    """End an operation: close what it has open here."""
-    await asyncio.to_thread(SESSIONS.end, token)
+def check_version(version: str) -> None:
+    """Refuse a client of another version.
 
-
-def _check_version(version: str) -> None:
+    Raises:
+        ConfigError: it is.
+    """
     here = storage_core.__version__
     if here != version:
         raise ConfigError(
@@ -97,14 +80,41 @@ def _check_version(version: str) -> None:
         )
 
 
-async def _do(worker: Worker, session: Session, job: Job) -> Answer:
+def perform(session: Session, job: Job, tell: Callable[[int], None]) -> Answer:
+    """Do one job.
+
+    Args:
+        session: Of the operation.
+        job: What to do.
+        tell: Called from any thread with the bytes that were moved so far, if the operation's
+            progress is wanted.
+
+    Raises:
+        StorageError, OSError: all other jobs would fail too.
+    """
+    return portable_answer(drive(_do(session, job, tell)))
+
+
+async def _do(session: Session, job: Job, tell: Callable[[int], None]) -> Answer:
     match job:
         case Look():
             return await _look(session, job)
         case Carry():
-            return await _carry(worker, session, job)
+            return await _carry(session, job, tell)
         case Check():
             return await _check(session, job)
+
+
+def _teller(tell: Callable[[int], None]) -> OnProgress:
+    last = time.monotonic()
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() >= last + EVERY:
+            last = time.monotonic()
+            tell(progress.bytes)
+
+    return on_progress
 
 
 def _context(session: Session) -> Context:
@@ -160,12 +170,12 @@ async def _judge(
     return judge
 
 
-async def _carry(worker: Worker, session: Session, job: Carry) -> Carried:
+async def _carry(session: Session, job: Carry, tell: Callable[[int], None]) -> Carried:
     operation = session.operation
     outcomes: list[Outcome] = []
     blocked: list[Decision] = []
     options = replace(operation.options, bandwidth=job.bandwidth)
-    progress = teller(worker) if operation.progress else None
+    progress = _teller(tell) if operation.progress else None
     report = await carry_out(
         Context(ThreadTeam(), options, progress),
         side(operation.source),

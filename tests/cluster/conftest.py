@@ -1,4 +1,4 @@
-"""A cluster of two worker processes on this machine, and storages that they reach."""
+"""Two worker processes on this machine, of either engine, and storages that they reach."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dask.config
 import pytest
+from dask import config
 from distributed import LocalCluster
 
 import storage_core
 from storage_core import Bucket, Storage
-from storage_core.cluster import DaskEngine
+from storage_core.cluster import DaskEngine, ProcessEngine
+from storage_core.cluster.engine import Engine
+from storage_core.transfer.memory import DEFAULT, MEMORY
 from tests.servers import Server
 from tests.servers.fixtures import moto  # noqa: F401 - a fixture, found by its name
 from tests.waiting import PATIENCE, wait_until
@@ -25,7 +27,7 @@ WORKERS = 2
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     # On a busy machine a killed worker takes a while to come back.
-    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
+    patience = config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
     with (
         patience,
         LocalCluster(
@@ -53,12 +55,36 @@ def connected(cluster: LocalCluster) -> Iterator[DaskEngine]:
 
 
 @pytest.fixture
-def engine(connected: DaskEngine) -> Iterator[DaskEngine]:
+def dask(connected: DaskEngine) -> Iterator[DaskEngine]:
     """With all its workers, also after a test that killed one."""
     connected.client.wait_for_workers(WORKERS, timeout=PATIENCE)
     yield connected
     # All that was out has come back, or was called off.
     wait_until(lambda: not connected.client.futures)
+    # One that returns later would open its sockets in another test.
+    connected.client.wait_for_workers(WORKERS, timeout=PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def started() -> Iterator[ProcessEngine]:
+    with ProcessEngine(WORKERS) as engine:
+        yield engine
+
+
+@pytest.fixture
+def processes(started: ProcessEngine, monkeypatch: pytest.MonkeyPatch) -> ProcessEngine:
+    """None of them is killed for being slow on a busy machine; and the budget, which an earlier
+    test may have lowered, does for all of them."""
+    monkeypatch.setattr(MEMORY, "limit", DEFAULT)
+    monkeypatch.setattr("storage_core.cluster.processes.crew.PATIENCE", PATIENCE)
+    return started
+
+
+@pytest.fixture(params=["processes", "dask"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Either of them; what is told of one holds for the other."""
+    found: Engine = request.getfixturevalue(request.param)
+    return found
 
 
 Opener = Callable[[str], Storage]

@@ -17,6 +17,7 @@ from storage_core.transfer.entries import ALL, KeyRange
 from storage_core.transfer.planning import Decision, Kind
 from storage_core.transfer.progress import Meter, Progress
 from storage_core.transfer.report import Outcome, TransferReport
+from storage_core.transfer.rules import make_rules
 from storage_core.transfer.spool import Spool
 
 THREADS = 4
@@ -28,8 +29,11 @@ def spool() -> Iterator[Spool]:
         yield made
 
 
-def transfer(spool: Spool, bandwidth: float | None = None) -> Transfer:
-    return Transfer([ALL], True, False, "copy", bandwidth, Meter(None), None, spool)
+def transfer(
+    spool: Spool, bandwidth: float | None = None, max_delete: int | None = None
+) -> Transfer:
+    rules = make_rules(delete=True, max_delete=max_delete)
+    return Transfer([ALL], True, 256, rules, "copy", bandwidth, Meter(None), None, spool)
 
 
 def after(course: Transfer, threads: int = THREADS) -> Any:
@@ -124,6 +128,20 @@ def test_nothing_is_deleted_after_a_failure(spool: Spool):
     assert after(course) is None
     report = course.report()
     assert (report.transferred, report.deleted, len(report.failures)) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("max_delete", [1, 2])
+def test_more_deletions_than_may_be_are_none(spool: Spool, max_delete: int):
+    course = transfer(spool, max_delete=max_delete)
+    take(course, after(course), Looked(decisions("copy", 1) + decisions("delete", 2, 3), 0, None))
+    moves = after(course)
+    take(course, moves, carried(moves))
+    if deletions := after(course):
+        take(course, deletions, carried(deletions))
+    assert after(course) is None
+    report = course.report()
+    assert report.transferred == 1
+    assert (report.deleted, report.withheld) == ((2, 0) if max_delete == 2 else (0, 2))
 
 
 def test_what_was_in_the_way_goes_first(spool: Spool):
@@ -232,7 +250,7 @@ def test_bandwidth_is_shared_out(spool: Spool):
 def test_bytes_are_told_while_jobs_run_and_counted_once(spool: Spool):
     told: list[Progress] = []
     meter = Meter(told.append)
-    course = Transfer([ALL], True, False, "copy", None, meter, None, spool)
+    course = Transfer([ALL], True, 256, make_rules(), "copy", None, meter, None, spool)
     take(course, after(course), Looked(decisions("copy", 1, 2, size=1000), 0, None))
     job = after(course)
     course.moved(700)

@@ -1,31 +1,27 @@
-"""Transfers on two worker processes: local disk, a folder that both see, and S3."""
+"""Transfers on two worker processes of either engine: local disk, a folder that both see, and S3."""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed.diagnostics.plugin import SchedulerPlugin
 
+import storage_core
 from storage_core import Bucket
-from storage_core.cluster import DaskEngine, copy_tree, sync, verify
-from storage_core.errors import InvalidKeyError, UnavailableError
+from storage_core.cluster import copy_tree, sync, verify
+from storage_core.cluster.engine import Engine
+from storage_core.errors import ConfigError, InvalidKeyError, InvalidRequestError
 from storage_core.transfer.options import TransferOptions
 from storage_core.transfer.progress import Progress
 from storage_core.transfer.report import Outcome, TransferIncompleteError
-from tests.cluster.trees import content, files, fill
-from tests.waiting import PATIENCE
+from tests.cluster.functions import fail, text_of_its_ending
+from tests.cluster.trees import content, fill
 
 
-def test_a_tree_reaches_s3_and_is_then_left_alone(
-    source: Bucket, on_s3: Bucket, engine: DaskEngine
-):
+def test_a_tree_reaches_s3_and_is_then_left_alone(source: Bucket, on_s3: Bucket, engine: Engine):
     made = fill(source, 21, prefix="raw/")
     source.put("other/kept", b"not below the prefix")
     told: list[Progress] = []
@@ -52,7 +48,7 @@ def test_a_tree_reaches_s3_and_is_then_left_alone(
     assert verify(source.tree("raw"), on_s3.tree("in"), engine=engine).ok
 
 
-def test_what_is_left_over_is_deleted_at_last(source: Bucket, target: Bucket, engine: DaskEngine):
+def test_what_is_left_over_is_deleted_at_last(source: Bucket, target: Bucket, engine: Engine):
     made = fill(source, 30)
     for key in ("0/00000.bin.old", "zzz", "3/x"):
         target.put(key, b"left over")
@@ -69,7 +65,27 @@ def test_what_is_left_over_is_deleted_at_last(source: Bucket, target: Bucket, en
     assert content(target) == made
 
 
-def test_copies_take_all_and_what_is_said_of_it(source: Bucket, on_s3: Bucket, engine: DaskEngine):
+def test_more_deletions_than_may_be_are_none(source: Bucket, target: Bucket, engine: Engine):
+    made = fill(source, 8)
+    for number in range(5):
+        target.put(f"left-over/{number}", b"")
+    trees = source.tree(), target.tree()
+
+    told: list[Outcome] = []
+    with pytest.raises(TransferIncompleteError) as caught:
+        sync(*trees, engine=engine, delete=True, max_delete=4, dry_run=True, on_outcome=told.append)
+    assert (caught.value.report.deleted, caught.value.report.withheld) == (0, 5)
+    assert sum(outcome.action == "delete" for outcome in told) == 5
+
+    with pytest.raises(TransferIncompleteError, match="5 to delete are more than max_delete 4"):
+        sync(*trees, engine=engine, delete=True, max_delete=4)
+    assert len(content(target)) == len(made) + 5
+    report = sync(*trees, engine=engine, delete=True, max_delete=5)
+    assert (report.unchanged, report.deleted, report.withheld) == (8, 5, 0)
+    assert content(target) == made
+
+
+def test_copies_take_all_and_what_is_said_of_it(source: Bucket, on_s3: Bucket, engine: Engine):
     source.put("a/x", b"1", content_type="text/plain", metadata={"colour": "red"})
     source.put("b", b"2")
     on_s3.put("b", b"2")
@@ -81,13 +97,13 @@ def test_copies_take_all_and_what_is_said_of_it(source: Bucket, on_s3: Bucket, e
     assert (info.content_type, dict(info.metadata)) == ("text/plain", {"colour": "red"})
 
 
-def test_folders_that_all_workers_share(tmp_path: Path, on_s3: Bucket, engine: DaskEngine):
+def test_folders_that_all_workers_share(tmp_path: Path, on_s3: Bucket, engine: Engine):
     folder = tmp_path / "folder"
     (folder / "deep/er").mkdir(parents=True)
     (folder / "deep/er/x.txt").write_text("x")
     (folder / "top.bin").write_bytes(b"top")
 
-    up = sync(folder, on_s3.tree(), engine=engine, content_type=lambda key: f"text/{key[-3:]}")
+    up = sync(folder, on_s3.tree(), engine=engine, content_type=text_of_its_ending)
     assert up.transferred == 2
     assert content(on_s3) == {"deep/er/x.txt": b"x", "top.bin": b"top"}
     assert on_s3.head("top.bin").content_type == "text/bin"
@@ -100,7 +116,7 @@ def test_folders_that_all_workers_share(tmp_path: Path, on_s3: Bucket, engine: D
     assert sorted(path.name for path in folder.iterdir()) == ["deep", "top.bin"]
 
 
-def test_differences_are_found(source: Bucket, target: Bucket, engine: DaskEngine):
+def test_differences_are_found(source: Bucket, target: Bucket, engine: Engine):
     fill(source, 40)
     fill(target, 40)
     target.put("1/00001.bin", b"!" * 100)
@@ -117,7 +133,7 @@ def test_differences_are_found(source: Bucket, target: Bucket, engine: DaskEngin
 
 
 def test_failures_come_back_typed_and_nothing_is_deleted(
-    tmp_path: Path, source: Bucket, engine: DaskEngine
+    tmp_path: Path, source: Bucket, engine: Engine
 ):
     fill(source, 20)
     source.put("a//b", b"has no place in a folder")
@@ -136,7 +152,7 @@ def test_failures_come_back_typed_and_nothing_is_deleted(
     assert (folder / "left-over").exists()
 
 
-def test_ranges_do_not_hide_what_is_in_the_way(tmp_path: Path, source: Bucket, engine: DaskEngine):
+def test_ranges_do_not_hide_what_is_in_the_way(tmp_path: Path, source: Bucket, engine: Engine):
     """An object and one below it are looked at apart, and a folder has room for one."""
     for key in ("a", "a/b", "a/c/d", "b/c", "c"):
         source.put(key, key.encode())
@@ -153,7 +169,7 @@ def test_ranges_do_not_hide_what_is_in_the_way(tmp_path: Path, source: Bucket, e
 
 
 def test_what_is_in_the_way_may_come_before_another_folder(
-    tmp_path: Path, source: Bucket, engine: DaskEngine
+    tmp_path: Path, source: Bucket, engine: Engine
 ):
     for key in ("x", "x.d/1", "x/b", "x/c/1", "y"):
         source.put(key, b"1")
@@ -162,151 +178,15 @@ def test_what_is_in_the_way_may_come_before_another_folder(
     assert [failure.key for failure in caught.value.report.failures] == ["x/b", "x/c/1"]
 
 
-def test_a_dry_run_needs_no_target(tmp_path: Path, source: Bucket, engine: DaskEngine):
+def test_a_dry_run_needs_no_target(tmp_path: Path, source: Bucket, engine: Engine):
     source.put("x", b"1")
     report = sync(source.tree(), tmp_path / "none", engine=engine, dry_run=True)
     assert (report.dry_run, report.transferred) == (True, 1)
     assert not (tmp_path / "none").exists()
 
 
-class Sent(SchedulerPlugin):
-    """Counts how often each task went to a worker."""
-
-    name = "sent"
-
-    def __init__(self) -> None:
-        self.times: Counter[str] = Counter()
-
-    def transition(self, key, start, finish, *args, **kwargs):
-        if finish == "processing":
-            self.times[key] += 1
-
-
-@pytest.mark.parametrize("into", ["bucket", "folder"])
-def test_the_share_of_a_killed_worker_is_done_again_and_counted_once(
-    into: str,
-    tmp_path: Path,
-    source: Bucket,
-    target: Bucket,
-    engine: DaskEngine,
-    scheduler: Any,
-):
-    made = fill(source, 300, size=2000)
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "left-over").touch()
-    target.put("left-over", b"")
-    pids = engine.client.run(os.getpid)
-    sent = Sent()
-    scheduler.add_plugin(sent)
-    killed: list[str] = []
-    outcomes: list[str] = []
-
-    def kill_one(outcome: Outcome) -> None:
-        outcomes.append(outcome.key)
-        if killed:
-            return
-        for address, worker in list(scheduler.workers.items()):
-            if any("carry" in str(task.key) for task in list(worker.processing)):
-                killed.append(address)
-                os.kill(pids[address], signal.SIGKILL)
-                return
-
-    report = sync(
-        source.tree(),
-        target.tree() if into == "bucket" else folder,
-        engine=engine,
-        delete=True,
-        # Slow enough for a worker to be in the middle of it.
-        options=TransferOptions(bandwidth=600_000),
-        on_outcome=kill_one,
-    )
-
-    scheduler.remove_plugin("sent")
-    assert killed
-    assert max(times for key, times in sent.times.items() if "carry" in key) > 1
-    assert (report.transferred, report.bytes, report.deleted) == (300, 600_000, 1)
-    assert sorted(outcomes) == sorted([*made, "left-over"])
-    if into == "bucket":
-        assert content(target) == made
-    else:
-        assert files(folder) == made
-
-
-class Killer(SchedulerPlugin):
-    """Kills the worker that gets the first task of a kind, as soon as it has it."""
-
-    name = "killer"
-
-    def __init__(self, scheduler: Any, client: Any, kind: str) -> None:
-        self._scheduler = scheduler
-        self._kind = f"storage-{kind}-"
-        self._pids = client.run(os.getpid)
-        self.killed: list[str] = []
-
-    def transition(self, key, start, finish, *args, **kwargs):
-        if finish == "processing" and str(key).startswith(self._kind) and not self.killed:
-            address = self._scheduler.tasks[key].processing_on.address
-            if address in self._pids:
-                self.killed.append(address)
-                os.kill(self._pids[address], signal.SIGKILL)
-
-
-@contextmanager
-def killing(scheduler: Any, engine: DaskEngine, kind: str) -> Iterator[None]:
-    engine.client.wait_for_workers(1, timeout=PATIENCE)
-    killer = Killer(scheduler, engine.client, kind)
-    scheduler.add_plugin(killer)
-    yield
-    scheduler.remove_plugin("killer")
-    assert killer.killed
-
-
-def test_a_worker_may_be_lost_while_it_lists_or_deletes(
-    source: Bucket, target: Bucket, engine: DaskEngine, scheduler: Any
-):
-    made = fill(source, 40)
-    trees = source.tree(), target.tree()
-    with killing(scheduler, engine, "look"):
-        report = sync(*trees, engine=engine)
-    assert (report.transferred, report.bytes) == (40, 4000)
-
-    for number in range(30):
-        target.put(f"left-over/{number}", b"")
-    with killing(scheduler, engine, "carry"):
-        report = sync(*trees, engine=engine, delete=True)
-    assert (report.unchanged, report.transferred, report.deleted) == (40, 0, 30)
-    assert content(target) == made
-
-
-def test_work_that_kills_its_workers_is_a_failure(
-    tmp_path: Path, target: Bucket, engine: DaskEngine, scheduler: Any
-):
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "deadly").write_text("x")
-    target.put("left-over", b"")
-
-    def content_type(key: str) -> str:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return "never"
-
-    before, scheduler.allowed_failures = scheduler.allowed_failures, 0
-    try:
-        with pytest.raises(TransferIncompleteError) as caught:
-            sync(folder, target.tree(), engine=engine, delete=True, content_type=content_type)
-    finally:
-        scheduler.allowed_failures = before
-
-    ((failure),) = caught.value.report.failures
-    assert (failure.key, failure.action) == ("deadly", "upload")
-    assert isinstance(failure.error, UnavailableError)
-    assert "lost" in str(failure.error)
-    assert target.exists("left-over")
-
-
 def test_the_large_goes_by_its_parts_and_tells_how_far_it_has_come(
-    source: Bucket, on_s3: Bucket, engine: DaskEngine
+    source: Bucket, on_s3: Bucket, engine: Engine
 ):
     data = os.urandom(6 * 1024**2)
     source.put("large", data)
@@ -323,3 +203,61 @@ def test_the_large_goes_by_its_parts_and_tells_how_far_it_has_come(
     assert on_s3.get("large").read() == data
     assert any(0 < progress.bytes < len(data) for progress in told)
     assert (told[-1].bytes, told[-1].objects) == (len(data), 1)
+
+
+def test_memory_is_out_of_reach(target: Bucket, engine: Engine):
+    with storage_core.open(config={"driver": "memory", "name": "of-this-process"}) as storage:
+        bucket = storage.create_bucket("mine", exist_ok=True)
+        bucket.put("x", b"1")
+        with pytest.raises(ConfigError, match=r"worker .* has no such bucket here, 'mine'"):
+            sync(bucket.tree(), target.tree(), engine=engine)
+        with pytest.raises(ConfigError, match=r"\(memory 'of-this-process'\) has no such bucket"):
+            sync(target.tree(), bucket.tree(), engine=engine)
+
+
+def test_what_can_not_be_sent(tmp_path: Path, target: Bucket, engine: Engine):
+    lock = threading.Lock()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(InvalidRequestError, match="can not be sent"):
+        sync(folder, target.tree(), engine=engine, content_type=lambda key: str(lock))
+    assert not list(folder.glob("*.storage-part"))
+
+
+@pytest.mark.parametrize("side", [7, None])
+def test_what_is_no_side(side: Any, target: Bucket, engine: Engine):
+    with pytest.raises(InvalidRequestError, match="no side of a transfer"):
+        sync(side, target.tree(), engine=engine)
+
+
+def test_copies_need_trees(tmp_path: Path, target: Bucket, engine: Engine):
+    with pytest.raises(InvalidRequestError, match="use sync"):
+        copy_tree(tmp_path, target.tree(), engine=engine)  # type: ignore[arg-type]
+
+
+def test_a_bug_is_raised_as_it_is(tmp_path: Path, target: Bucket, engine: Engine):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/x").write_text("x")
+    with pytest.raises(LookupError, match="a bug"):
+        sync(tmp_path / "in", target.tree(), engine=engine, content_type=fail)
+
+
+def test_an_interruption_calls_the_rest_off(source: Bucket, target: Bucket, engine: Engine):
+    fill(source, 200)
+
+    def interrupt(outcome: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sync(
+            source.tree(),
+            target.tree(),
+            engine=engine,
+            options=TransferOptions(bandwidth=20_000),
+            on_outcome=interrupt,
+        )
+
+    report = sync(source.tree(), target.tree(), engine=engine)
+    assert report.transferred
+    assert report.transferred + report.unchanged == 200
+    assert verify(source.tree(), target.tree(), engine=engine).ok

@@ -6,32 +6,16 @@ There is one topic for all operations, for the scheduler keeps what it knows of 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from storage_core.transfer.progress import OnProgress, Progress
+from storage_core.cluster.engine import Told
 
 if TYPE_CHECKING:
     from distributed import Worker
 
 TOPIC: Final = "storage-transfers"
-EVERY: Final = 1.0
-"""Seconds between two events of a job at least."""
-
-
-class Told(NamedTuple):
-    """A job has moved so many bytes so far.
-
-    Attributes:
-        task: Dask's key of the job.
-        bytes: How many; less than before when it is done again.
-    """
-
-    task: str
-    bytes: int
-
 
 Listener = Callable[[Told], None]
 
@@ -44,16 +28,12 @@ def task_key(kind: str, token: str, number: int) -> str:
     return f"storage-{kind}-{token}-{number}"
 
 
-def teller(worker: Worker) -> OnProgress:
-    """For the job that this thread of a worker is doing: tells the client of its progress."""
+def teller(worker: Worker) -> Callable[[int], None]:
+    """For the job that this thread of a worker is doing: tells the client of its bytes."""
     task = str(worker.get_current_task())
-    last = time.monotonic()
 
-    def tell(progress: Progress) -> None:
-        nonlocal last
-        if time.monotonic() >= last + EVERY:
-            last = time.monotonic()
-            worker.log_event(TOPIC, {"task": task, "bytes": progress.bytes})
+    def tell(size: int) -> None:
+        worker.log_event(TOPIC, {"task": task, "bytes": size})
 
     return tell
 
@@ -76,7 +56,7 @@ def listening(client: Any, token: str, listener: Listener) -> Iterator[None]:
 
 def _dispatch(event: tuple[float, Mapping[str, Any]]) -> None:
     message = event[1]
-    task = str(message["task"])
-    found = _LISTENERS.get(task.rsplit("-", 2)[1])
+    _, _, token, number = str(message["task"]).split("-")
+    found = _LISTENERS.get(token)
     if found is not None:
-        found[1](Told(task, int(message["bytes"])))
+        found[1](Told(int(number), int(message["bytes"])))

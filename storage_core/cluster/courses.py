@@ -106,8 +106,9 @@ class Transfer(Course):
         self._failures: list[Outcome] = []
 
     def next(self, threads: int) -> Job | None:
-        # Where there is something to carry, half of the workers do so meanwhile.
-        looking = max(1, threads // 2) if self._ready else threads
+        # Where there is enough to carry, half of the workers do so meanwhile.
+        enough = self._batch_most * threads
+        looking = threads if len(self._ready) < enough else max(1, threads // 2)
         if len(self._ready) < _STORE and (keys := self._ranges.next(looking)) is not None:
             return Look(keys, self._bounded)
         if not self._ready and not self._ranges and not self._carrying:
@@ -134,7 +135,9 @@ class Transfer(Course):
         yield sorted(self._blocked, key=lambda decision: decision.key)
 
     def _batch(self, threads: int) -> tuple[Decision, ...]:
-        most = min(self._batch_most, max(_LEAST, -(-len(self._ready) // threads)))
+        # Jobs get smaller towards the end, so that all workers are busy until then.
+        least = self._batch_most // 4 if self._ranges else _LEAST
+        most = min(self._batch_most, max(least, -(-len(self._ready) // threads)))
         batch: list[Decision] = []
         size = 0
         while self._ready and len(batch) < most:

@@ -147,9 +147,19 @@ def test_processes_that_are_lost_while_nobody_looks(
 def test_processes_stay_from_one_operation_to_the_next(
     source: Bucket, target: Bucket, processes: ProcessEngine
 ):
-    """Also where one is called off."""
     fill(source, 50)
     before = pids(processes)
+    for _ in range(2):
+        sync(source.tree(), target.tree(), engine=processes)
+    assert verify(source.tree(), target.tree(), engine=processes).ok
+    assert pids(processes) == before
+
+
+def test_what_was_called_off_leaves_processes_that_can_be_used(
+    source: Bucket, target: Bucket, processes: ProcessEngine
+):
+    """A job may have been unwound anywhere, so its process is not used again."""
+    fill(source, 50)
 
     def interrupt(outcome: Outcome) -> None:
         raise KeyboardInterrupt
@@ -164,7 +174,17 @@ def test_processes_stay_from_one_operation_to_the_next(
         )
     sync(source.tree(), target.tree(), engine=processes)
     assert verify(source.tree(), target.tree(), engine=processes).ok
-    assert pids(processes) == before
+
+
+def test_what_begins_is_not_unwound(source: Bucket, target: Bucket):
+    """An operation that is over before all processes have begun with it."""
+    fill(source, 1)
+    with ProcessEngine(WORKERS) as engine:
+        for _ in range(3):
+            sync(source.tree(), target.tree(), engine=engine)
+        begun = pids(engine)
+        sync(source.tree(), target.tree(), engine=engine)
+        assert pids(engine) == begun
 
 
 def test_a_second_interruption_leaves_nothing_of_the_operation(

@@ -153,7 +153,7 @@ class ProcessCrew(Crew):
             for child in self._children:
                 child.jobs.clear()
                 child.opened = False
-                if child in left or not child.alive:
+                if child in left or child.used or not child.alive:
                     child.kill()
 
 
@@ -166,8 +166,11 @@ def _speaking(children: list[Child], seconds: float | None = None) -> list[Child
 def _has_ended(child: Child) -> bool:
     """Whether it has no more to say of the operation; all else that it says comes too late."""
     try:
-        child.used = not isinstance(child.receive(), Ended)
+        message = child.receive()
     except EOFError:
         child.close()
         return True
-    return not child.used
+    if not isinstance(message, Ended):
+        return False
+    child.used = message.spent
+    return True

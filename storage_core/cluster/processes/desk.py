@@ -8,11 +8,12 @@ import queue
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Final
+from typing import Final, TypeVar
 
 from storage_core.cluster.engine import Done, Told
 from storage_core.cluster.jobs import Answer, Refusal
@@ -29,6 +30,8 @@ from storage_core.cluster.processes.messages import (
 from storage_core.cluster.session import Session
 from storage_core.cluster.worker import answered, check_version, perform
 from storage_core.transfer.memory import set_max_memory
+
+T = TypeVar("T")
 
 _CALL_OFF: Final = signal.SIGUSR1
 """Sent by the thread that reads to the one that works."""
@@ -54,6 +57,8 @@ class Desk:
         self._session: Session | None = None
         self._inside = False
         """Whether there is a job that can be unwound."""
+        self._spent = False
+        """Whether a job was unwound, wherever it was: in the import of a module, for one."""
         self._shielded = False
         """Whether it is in the middle of a message, which has to go whole."""
         self._ending = False
@@ -68,24 +73,22 @@ class Desk:
             if isinstance(message, End):
                 self._end()
                 continue
+            if isinstance(message, Open):
+                # Not unwound: it imports what is needed, and a module is there whole or not.
+                self._send(Opened(self._answered(partial(self._open, message))))
+                continue
             try:
-                reply = self._reply(message)
+                reply = self._do(message)
             except _CalledOffError:
+                self._spent = True
                 continue
             if reply is not None:
                 self._send(reply)
 
-    def _reply(self, message: Open | Do) -> FromWorker | None:
+    def _do(self, message: Do) -> Done | None:
         try:
             self._inside = True
-            if self._ending:
-                return None
-            match message:
-                case Open():
-                    opened = answered(self._name, partial(self._open, message))
-                    return Opened(opened)
-                case Do():
-                    return Done(message.number, self._answer(message))
+            return None if self._ending else Done(message.number, self._answer(message))
         finally:
             self._inside = False
 
@@ -114,8 +117,11 @@ class Desk:
             self._shielded = False
             self._unwind()  # if that came meanwhile
 
+        return self._answered(partial(perform, session, message.job, tell))
+
+    def _answered(self, work: Callable[[], T]) -> T | Refusal:
         try:
-            return answered(self._name, partial(perform, session, message.job, tell))
+            return answered(self._name, work)
         except Exception as error:  # noqa: BLE001 - a bug, or one of the caller's function
             trace = "".join(traceback.format_exception(error))
             error.add_note(trace)
@@ -127,7 +133,7 @@ class Desk:
             with suppress(Exception):  # all that was to be done is done
                 session.close()
         self._ending = False
-        self._send(Ended())
+        self._send(Ended(self._spent))
 
     def _send(self, message: FromWorker) -> None:
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)

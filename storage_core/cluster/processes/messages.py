@@ -47,7 +47,13 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The answer to `End`; nothing else of the operation comes after it."""
+    """The answer to `End`; nothing else of the operation comes after it.
+
+    Attributes:
+        spent: Whether the process had better not be used for another one.
+    """
+
+    spent: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,6 +265,7 @@ def test_a_body_where_none_may_be(client: Client, serve, method: str, head: byte
             peer.split(head + evil, len(head))
         else:
             peer.send(head + evil)
+        peer.arrived()
         came.set()
         peer.gone()
 

@@ -109,6 +109,7 @@ def _one_then_ends(how: str, ended: threading.Event) -> Script:
             peer.reset()
         else:
             peer.socket.shutdown(socket.SHUT_WR)
+            peer.arrived()
         ended.set()
         if how != "reset":
             assert peer.gone() == b"", "a request came on a connection that was closed"
@@ -283,6 +284,7 @@ def test_what_was_not_asked_for_answers_nothing(
             peer.send(good)
             idle.wait(PATIENCE)
             peer.send(UNASKED[case])
+        peer.arrived()
         came.set()
         then(plain())(peer)
 

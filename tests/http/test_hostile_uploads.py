@@ -182,6 +182,7 @@ def test_an_answer_before_the_body_was_taken_is_not_waited_with(client: Client, 
     def script(peer: Peer) -> None:
         peer.head()
         peer.send(EARLY)
+        peer.arrived()
         answered.set()
         peer.gone()
 

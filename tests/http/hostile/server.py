@@ -6,18 +6,21 @@ that fails, a connection without a script and a script that nobody came for fail
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import ssl
 import struct
+import termios
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 
 class Seen(NamedTuple):
@@ -143,17 +146,39 @@ class Peer:
                 self.socket.sendall(piece)
             raise AssertionError("the client takes whatever comes")
 
+    def arrived(self) -> None:
+        """Wait until all that was sent, the end too, is at the client's side of the kernel, which
+        a busy machine may take its time for."""
+        with suppress(OSError):  # the client is gone
+            wait_until(lambda: not any(fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4))))
+
     def close(self) -> None:
         self.socket.close()
 
     def reset(self) -> None:
-        """Close so that the client's kernel reports an error."""
+        """Close so that the client's kernel reports an error; return when it does."""
+        ports = None
+        with suppress(OSError):  # the client is gone
+            ports = self.socket.getpeername()[1], self.socket.getsockname()[1]
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
+        if ports is not None:
+            wait_until(lambda: ports not in _connected())
 
     def hold(self) -> None:
         """Keep the connection open, and do nothing, until the test is over."""
         self._stop.wait(PATIENCE)
+
+
+def _connected() -> set[tuple[int, int]]:
+    """Local and remote ports of the connections of this machine; none where they are not told."""
+    found = set()
+    for table in map(Path, ("/proc/net/tcp", "/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, remote, state, *_ = line.split()
+            if state == "01":  # established
+                found.add((int(local.rpartition(":")[2], 16), int(remote.rpartition(":")[2], 16)))
+    return found
 
 
 class GoneError(Exception):

@@ -21,7 +21,7 @@ from storage_core.cluster.jobs import Sealed
 from storage_core.cluster.marks import FolderMark, check_mark, marked
 from storage_core.transfer.options import DEFAULTS, TransferOptions
 from storage_core.transfer.rules import make_rules
-from tests.cluster.trees import content, fill
+from tests.cluster.trees import call_off, content, fill
 from tests.waiting import wait_until
 
 
@@ -264,17 +264,7 @@ def test_nothing_is_left_of_what_was_called_off(
 ):
     fill(source, 200)
 
-    def interrupt(outcome: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sync(
-            source.tree(),
-            target.tree(),
-            engine=dask,
-            options=TransferOptions(bandwidth=20_000),
-            on_outcome=interrupt,
-        )
+    call_off(source, target, dask, bandwidth=20_000)
 
     wait_until(lambda: not any("storage" in str(key) for key in list(scheduler.tasks)))
     assert set(dask.client.run(open_sessions).values()) == {0}

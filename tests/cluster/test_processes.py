@@ -34,11 +34,11 @@ from storage_core.cluster.processes.engine import shared
 from storage_core.cluster.processes.messages import Do
 from storage_core.transfer.memory import DEFAULT, MEMORY
 from storage_core.transfer.options import TransferOptions
-from storage_core.transfer.report import Outcome, TransferIncompleteError
+from storage_core.transfer.report import TransferIncompleteError
 from tests.cluster.children import is_gone
 from tests.cluster.conftest import WORKERS
 from tests.cluster.functions import die, die_once, fail_for_one, fail_oddly
-from tests.cluster.trees import content, files, fill
+from tests.cluster.trees import call_off, content, files, fill
 from tests.waiting import wait_until
 
 MIB = 1024**2
@@ -161,17 +161,7 @@ def test_what_was_called_off_leaves_processes_that_can_be_used(
     """A job may have been unwound anywhere, so its process is not used again."""
     fill(source, 50)
 
-    def interrupt(outcome: Outcome) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sync(
-            source.tree(),
-            target.tree(),
-            engine=processes,
-            options=TransferOptions(bandwidth=2_000),
-            on_outcome=interrupt,
-        )
+    call_off(source, target, processes, bandwidth=2_000)
     sync(source.tree(), target.tree(), engine=processes)
     assert verify(source.tree(), target.tree(), engine=processes).ok
 

@@ -18,7 +18,7 @@ from storage_core.transfer.options import TransferOptions
 from storage_core.transfer.progress import Progress
 from storage_core.transfer.report import Outcome, TransferIncompleteError
 from tests.cluster.functions import fail, text_of_its_ending
-from tests.cluster.trees import content, fill
+from tests.cluster.trees import call_off, content, fill
 
 
 def test_a_tree_reaches_s3_and_is_then_left_alone(source: Bucket, on_s3: Bucket, engine: Engine):
@@ -245,17 +245,7 @@ def test_a_bug_is_raised_as_it_is(tmp_path: Path, target: Bucket, engine: Engine
 def test_an_interruption_calls_the_rest_off(source: Bucket, target: Bucket, engine: Engine):
     fill(source, 200)
 
-    def interrupt(outcome: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        sync(
-            source.tree(),
-            target.tree(),
-            engine=engine,
-            options=TransferOptions(bandwidth=20_000),
-            on_outcome=interrupt,
-        )
+    call_off(source, target, engine, bandwidth=20_000)
 
     report = sync(source.tree(), target.tree(), engine=engine)
     assert report.transferred

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage_core import Bucket
+import pytest
+
+from storage_core import Bucket, TransferOptions
+from storage_core.cluster import sync
+from storage_core.cluster.engine import Engine
 
 
 def fill(bucket: Bucket, count: int, size: int = 100, prefix: str = "") -> dict[str, bytes]:
@@ -34,3 +38,19 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and not path.name.endswith(".storage-part")
     }
+
+
+def call_off(source: Bucket, target: Bucket, engine: Engine, bandwidth: int) -> None:
+    """Interrupt a sync at the first object that is done, while others are slow to be."""
+
+    def interrupt(outcome: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sync(
+            source.tree(),
+            target.tree(),
+            engine=engine,
+            options=TransferOptions(bandwidth=bandwidth),
+            on_outcome=interrupt,
+        )
